@@ -1,0 +1,118 @@
+"""The container's environment as people wrote it: literals, references and ConfigMaps, and what `$(VAR)` makes of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from emqx_fn.graph import Graph, Object, items, mapping, text
+from emqx_fn.problem import Problem
+from emqx_fn.record import MISSING, Path, Record, shown
+
+DISCOVERY_ANNOTATION = "emqx-gitops.dev/discovery-service"
+_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][-A-Za-z0-9_.]*)\)")
+_SECRET_NAME = re.compile(r"EMQX_(?:.*_)?(?:PASSWORD|PASSWD|COOKIE|SECRET|TOKEN|LICENSE__KEY|PRIVATE_KEY|SECRET_ACCESS_KEY)", re.IGNORECASE)
+_NO_SECRET = re.compile(r"|true|false|\d{1,9}|default|evaluation|file://.*|\$\([^)]*\)|\$\{[^}]*\}")
+
+
+class Variable(NamedTuple):
+    """One variable set by hand: its value, or where the value comes from, and where that is written."""
+
+    name: str
+    value: str | None
+    source: dict[str, Any]
+    object: str
+    path: str
+
+
+def container_path(container: dict[str, Any], *rest: Any) -> Path:
+    """Path of a field of the EMQX container in its workload."""
+    return ("spec", "template", "spec", "containers", ("name", container["name"]), *rest)
+
+
+def env_path(container: dict[str, Any], name: str) -> Path:
+    """Path of an entry of the container's `env`."""
+    return container_path(container, "env", ("name", name))
+
+
+def by_hand(graph: Graph, workload: Object, container: dict[str, Any], record: Record) -> tuple[dict[str, Variable], list[Problem]]:
+    """Variables that the function did not write, by name; `env` beats `envFrom`, as in the kubelet."""
+    found: dict[str, Variable] = {}
+    problems: list[Problem] = []
+    for source in items(container, "envFrom"):
+        config = graph.resolve("ConfigMap", text(source, "configMapRef", "name"), workload)
+        prefix = text(source, "prefix")
+        for key, value in (mapping(config.data, "data") if config else {}).items():
+            found[prefix + key] = Variable(prefix + key, str(value), {}, str(config), f"data[{key}]")
+    seen: set[str] = set()
+    for entry in items(container, "env"):
+        name = text(entry, "name")
+        path = env_path(container, name)
+        if name in seen:
+            message = "expected each variable once; it stands twice, and the container sees the last"
+            problems.append(Problem("duplicate-variable", str(workload), shown(path), message, "keep one of the two entries"))
+        seen.add(name)
+        if name and record.last(workload, path) != entry:
+            value = entry.get("value", "" if "valueFrom" not in entry else None)
+            found[name] = Variable(name, None if value is None else str(value), mapping(entry, "valueFrom"), str(workload), shown(path))
+    return found, problems
+
+
+def inline_secrets(variables: dict[str, Variable]) -> list[Problem]:
+    """Secrets written as plain text. The message never shows the value."""
+    return [
+        Problem(
+            "inline-secret",
+            variable.object,
+            variable.path,
+            "expected a reference to a Secret; got the value in clear, and Git keeps it for ever",
+            "put it into a Secret, refer to it by valueFrom.secretKeyRef, and change the value that was published",
+        )
+        for variable in variables.values()
+        if variable.value is not None and _SECRET_NAME.fullmatch(variable.name) and not _NO_SECRET.fullmatch(variable.value)
+    ]
+
+
+class Evaluator:
+    """What a variable will hold in a pod, with `<pod>`, `<ip>` and `<namespace>` for what only the pod knows."""
+
+    def __init__(self, workload: Object, service: str) -> None:
+        self._fields = {
+            "metadata.name": "<pod>",
+            "metadata.namespace": workload.namespace or "<namespace>",
+            "status.podIP": "<ip>",
+            f"metadata.annotations['{DISCOVERY_ANNOTATION}']": service,
+        }
+        self._known: dict[str, str] = {}
+
+    def add(self, name: str, entry: dict[str, Any]) -> str:
+        """The value of an entry of `env`, known to the entries after it."""
+        source = mapping(entry, "valueFrom")
+        if "value" in entry or not source:
+            value = self.expand(str(entry.get("value", "")))
+        elif "fieldRef" in source:
+            path = text(source, "fieldRef", "fieldPath")
+            value = self._fields.get(path, f"<{path}>")
+        else:
+            value = f"<{'/'.join(sorted(source))} {sorted(next(iter(source.values())).items()) if isinstance(next(iter(source.values())), dict) else ''}>"
+        self._known[name] = value
+        return value
+
+    def expand(self, value: str) -> str:
+        """`$(VAR)` replaced as the kubelet does it: an unknown one stays as it is."""
+        return _REFERENCE.sub(lambda match: "$" if match[0] == "$$" else self._known.get(match[1], match[0]), value)
+
+
+def unresolved(value: str, known: set[str]) -> list[str]:
+    """Names that `value` refers to and that are not defined before it."""
+    return [match[1] for match in _REFERENCE.finditer(value) if match[1] and match[1] not in known]
+
+
+def entry_of(variable: Variable) -> dict[str, Any]:
+    """The variable as an entry of `env`."""
+    return {"name": variable.name, "valueFrom": variable.source} if variable.source else {"name": variable.name, "value": variable.value or ""}
+
+
+def absent(value: Any) -> bool:
+    """Whether there is no such field."""
+    return value is MISSING

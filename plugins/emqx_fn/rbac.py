@@ -1,0 +1,190 @@
+"""The ServiceAccount of the pods, and the one permission that k8s discovery needs: `get` on one Endpoints object.
+
+ekka makes exactly one call, GET /api/v1/namespaces/NAMESPACE/endpoints/SERVICE, in every EMQX release.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emqx_fn import graph as g
+from emqx_fn.graph import PREFIXES, PREVIOUS_NAMES, SUFFIXES, Graph, Object
+from emqx_fn.inject import PLACEHOLDER
+from emqx_fn.problem import Problem
+from emqx_fn.record import MISSING, Path, Record, get, put, shown
+from emqx_fn.settings import Settings
+from emqx_fn.wire import new_document
+
+GROUP = "rbac.authorization.k8s.io"
+_ACCOUNT: Path = ("spec", "template", "spec", "serviceAccountName")
+
+
+class Access:
+    """Gives one workload its ServiceAccount and that account what discovery needs."""
+
+    def __init__(self, graph: Graph, workload: Object, s: Settings, record: Record) -> None:
+        self.graph, self.workload, self.s, self.record = graph, workload, s, record
+        self.problems: list[Problem] = []
+        self.touched: list[Object] = []
+
+    def bad(self, rule: str, object: str, path: str, message: str, fix: str) -> None:
+        self.problems.append(Problem(rule, object, path, message, fix))
+
+    def grant(self) -> None:
+        """Write ServiceAccount, Role and RoleBinding; take away what an earlier layer needed and this one does not."""
+        account = self.account()
+        names = account.names if account else (g.text(self.workload.data, *_ACCOUNT) or "default",)
+        bindings = [found for found in self.graph.objects("RoleBinding", names) if self.binds(found, names)]
+        for binding in bindings:
+            self.api_version(binding)
+        roles = [role for binding in bindings for role in [self.role_of(binding)] if role is not None]
+        for role in roles:
+            self.api_version(role)
+        if self.s.strategy != "k8s" or self.s.service is None:
+            self.revoke(roles, bindings)
+            return
+        if not (account or self.workload).namespace and not bindings:
+            message = "expected a namespace: the RoleBinding's subject needs it, and the API server refuses one without"
+            self.bad("namespace-unknown", str(self.workload), "metadata.namespace", message, "set `namespace:` in the kustomization")
+            return
+        self.allow(roles, bindings, account, names)
+
+    # -- ServiceAccount
+
+    def account(self) -> Object | None:
+        """The pods' ServiceAccount: the one named by hand, else the workload's namesake, else a new one."""
+        present = g.text(self.workload.data, *_ACCOUNT)
+        mine = present.startswith(PLACEHOLDER) or not present or self.record.last(self.workload, _ACCOUNT) == present
+        if not mine:
+            return self.graph.resolve("ServiceAccount", present, self.workload)
+        found = next((item for item in self.graph.objects("ServiceAccount", self.workload.names) if self.is_namesake(item)), None)
+        found = found or self.add("v1", "ServiceAccount", {"automountServiceAccountToken": False})
+        if present.startswith(PLACEHOLDER):
+            put(self.workload, _ACCOUNT, found.name)
+        value = present if present in found.names else found.name
+        self.record.write(self.workload, _ACCOUNT, value)
+        return found
+
+    def is_namesake(self, found: Object) -> bool:
+        return bool(set(found.names) & set(self.workload.names)) and found.namespace == self.workload.namespace and (found.name == self.workload.name or found.same_layers(self.workload))
+
+    def add(self, api_version: str, kind: str, fields: dict[str, Any]) -> Object:
+        """A new object, named and labelled as the workload, so that layers above rename both alike."""
+        metadata: dict[str, Any] = {"name": self.workload.name}
+        if self.workload.namespace:
+            metadata["namespace"] = self.workload.namespace
+        labels = g.mapping(self.workload.data, "metadata", "labels")
+        if labels:
+            metadata["labels"] = dict(labels)
+        annotations = g.mapping(self.workload.data, "metadata", "annotations")
+        carried = {key: value for key, value in annotations.items() if "kubernetes.io/" not in key and "k8s.io/" not in key and "emqx-gitops.dev/" not in key}
+        carried |= {key: annotations[key] for key in (PREVIOUS_NAMES, PREFIXES, SUFFIXES, "internal.config.kubernetes.io/previousKinds", "internal.config.kubernetes.io/previousNamespaces") if key in annotations}
+        if "internal.config.kubernetes.io/previousKinds" in carried:
+            carried["internal.config.kubernetes.io/previousKinds"] = ",".join(kind for _ in str(carried["internal.config.kubernetes.io/previousKinds"]).split(","))
+        if carried:
+            metadata["annotations"] = carried
+        found = self.graph.add(new_document({"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}))
+        if kind != "ServiceAccount":  # that one stays, whatever discovery becomes
+            self.record.note(found, ("added",), True)
+        return found
+
+    # -- Role and RoleBinding
+
+    def binds(self, binding: Object, names: tuple[str, ...]) -> bool:
+        return binding.namespace == self.workload.namespace and any(item.get("kind") == "ServiceAccount" and item.get("name") in names for item in g.items(binding.data, "subjects")) and (binding.same_layers(self.workload) or not g._has_twin(self.graph, self.workload))
+
+    def role_of(self, binding: Object) -> Object | None:
+        reference = g.mapping(binding.data, "roleRef")
+        return self.graph.resolve("Role", g.text(reference, "name"), binding) if reference.get("kind") == "Role" else None
+
+    def api_version(self, found: Object) -> None:
+        version = g.text(found.data, "apiVersion")
+        if version != f"{GROUP}/v1":
+            self.bad("api-version", str(found), "apiVersion", f"expected {GROUP}/v1; got {version!r}, which no supported API server has", f"write apiVersion: {GROUP}/v1")
+        group = g.mapping(found.data, "roleRef").get("apiGroup", GROUP)
+        if group != GROUP:
+            self.bad("api-version", str(found), "roleRef.apiGroup", f"expected {GROUP}; got {group!r}", f"write apiGroup: {GROUP}")
+
+    def rule(self, name: str) -> dict[str, Any]:
+        return {"apiGroups": [""], "resources": ["endpoints"], "resourceNames": [name], "verbs": ["get"]}
+
+    def allow(self, roles: list[Object], bindings: list[Object], account: Object | None, names: tuple[str, ...]) -> None:
+        service = self.s.service
+        assert service is not None
+        for role in roles:
+            if self.narrow(role, service):
+                break
+        else:
+            self.own(service, account, names)
+            return
+        for binding in bindings:
+            self.subject(binding, account, names)
+
+    def narrow(self, role: Object, service: Object) -> bool:
+        """Find the rule for endpoints and leave of it what discovery uses. False where the Role has none."""
+        rules = g.items(role.data, "rules")
+        for index, rule in enumerate(rules):
+            if rule.get("resources") != ["endpoints"] or "" not in (rule.get("apiGroups") or []):
+                continue
+            named = rule.get("resourceNames") or []
+            wanted = self.rule(named[0] if len(named) == 1 and named[0] in service.names else service.name)
+            if rule != wanted:
+                rules[index] = wanted
+                put(role, ("rules",), rules)
+            if self.record.last(role, ("rule",)) is not MISSING or self.record.last(role, ("added",)) is not MISSING:
+                self.remember(role, wanted)
+            return True
+        return False
+
+    def remember(self, role: Object, rule: dict[str, Any]) -> None:
+        self.record.note(role, ("rule",), rule)
+        if self.record.last(role, ("added",)) is True:
+            self.record.note(role, ("added",), True)
+
+    def own(self, service: Object, account: Object | None, names: tuple[str, ...]) -> None:
+        """A Role and a RoleBinding of the workload's name."""
+        taken = [found for kind in ("Role", "RoleBinding") for found in self.graph.objects(kind, [self.workload.name]) if found.name == self.workload.name and found.namespace == self.workload.namespace]
+        if taken:
+            message = f"expected the name {self.workload.name} to be free for discovery's own permission; {taken[0]} is another's"
+            self.bad("name-taken", str(taken[0]), "metadata.name", message, f"rename it, or bind it to the ServiceAccount {names[0]} if it is meant for EMQX")
+            return
+        role = self.add(f"{GROUP}/v1", "Role", {"rules": [self.rule(service.name)]})
+        self.record.note(role, ("rule",), self.rule(service.name))
+        subject = {"kind": "ServiceAccount", "name": names[0], "namespace": (account or self.workload).namespace}
+        self.add(f"{GROUP}/v1", "RoleBinding", {"roleRef": {"apiGroup": GROUP, "kind": "Role", "name": role.name}, "subjects": [subject]})
+
+    def subject(self, binding: Object, account: Object | None, names: tuple[str, ...]) -> None:
+        """The subject's namespace follows the ServiceAccount's where nobody else sets it."""
+        if self.record.last(binding, ("added",)) is True:
+            self.record.note(binding, ("added",), True)
+        namespace = (account or self.workload).namespace
+        for subject in g.items(binding.data, "subjects"):
+            if subject.get("name") in names and namespace and subject.get("namespace") != namespace:
+                subject["namespace"] = namespace
+                binding.document.changed = True
+            elif subject.get("name") in names and not subject.get("namespace"):
+                path = f"subjects[{subject.get('name')}].namespace"
+                self.bad("namespace-unknown", str(binding), path, "expected a namespace: the API server refuses a subject without one", "set `namespace:` in the kustomization")
+
+    def revoke(self, roles: list[Object], bindings: list[Object]) -> None:
+        """Without k8s discovery nothing is needed: what the function added goes again."""
+        for role in roles:
+            last = self.record.last(role, ("rule",))
+            rules = g.items(role.data, "rules")
+            if last in rules:
+                kept = [rule for rule in rules if rule != last]
+                put(role, ("rules",), kept)
+                if not kept and self.record.last(role, ("added",)) is True:
+                    self.graph.remove(role)
+                    for binding in bindings:
+                        if self.record.last(binding, ("added",)) is True:
+                            self.graph.remove(binding)
+
+
+def account_of(workload: Object) -> str:
+    """Name of the ServiceAccount that the pods run as."""
+    found = get(workload.data, _ACCOUNT)
+    return found if isinstance(found, str) and found else "default"
+
+
+__all__ = ["Access", "account_of", "shown"]

@@ -29,6 +29,7 @@ endif
 
 VENV := .venv/bin
 EMQX_GITOPS := $(VENV)/emqx-gitops
+NEEDS_CLUSTER_TOOLS := tests/cluster tests/parity
 
 # The first Python that is new enough; set -- keeps a path with blanks in one piece.
 BOOTSTRAP = @set --; \
@@ -63,14 +64,14 @@ render: setup ## render every overlay and cluster into rendered/
 validate: setup ## render, and check schemas and rules for all supported Kubernetes versions
 	@$(EMQX_GITOPS) validate --all
 
-test: dev ## the tests that need no cluster
-	@$(VENV)/python -m pytest tests --ignore=tests/cluster $(ARGS)
+test: dev ## the tests that need nothing but set-up
+	@$(VENV)/python -m pytest tests $(NEEDS_CLUSTER_TOOLS:%=--ignore=%) $(ARGS)
 
 cluster-tools: dev ## build etcd, kube-apiserver and older kustomizes for test-cluster (some ten minutes, once)
 	@$(VENV)/python tests/tools/build.py
 
-test-cluster: cluster-tools ## the tests against a real API server
-	@$(VENV)/python -m pytest tests/cluster $(ARGS)
+test-cluster: cluster-tools ## the tests against a real API server, kubectl and older kustomizes
+	@$(VENV)/python -m pytest $(NEEDS_CLUSTER_TOOLS) $(ARGS)
 
 bench: dev ## measure the function and whole builds against their floors
 	@$(VENV)/python tests/bench/bench.py $(ARGS)
@@ -92,7 +93,7 @@ schema: dev ## write the JSON Schemas of both kinds into schemas/
 	@$(EMQX_GITOPS) schema
 
 update-goldens: dev ## write the expected results of the tests anew; review the difference line by line
-	@$(VENV)/python -m pytest tests --ignore=tests/cluster --update-goldens $(ARGS)
+	@$(VENV)/python -m pytest tests $(NEEDS_CLUSTER_TOOLS:%=--ignore=%) --update-goldens $(ARGS)
 
 clean: ## remove what can be made again, except .venv and .tools
 	@rm -rf rendered build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -41,10 +41,18 @@ class Checker:
         s = self.s
         if s.address_type == "hostname":
             message = "expected ip for a Deployment: its pods have no DNS names of their own, so every member would stay alone; got hostname"
-            self.bad("hostname-on-deployment", "spec.discovery.addressType", message, "set addressType: ip, or use a StatefulSet (overlays/statefulset-hostname)", s.config)
+            self.bad(
+                "hostname-on-deployment",
+                "spec.discovery.addressType",
+                message,
+                "set addressType: ip, or use a StatefulSet (overlays/statefulset-hostname)",
+                s.config,
+            )
         if s.record_type == "srv":
             message = "expected a or aaaa for a Deployment: SRV answers with DNS names that its pods do not know of themselves; got srv"
-            self.bad("srv-on-deployment", "spec.discovery.recordType", message, "set recordType: a, or use a StatefulSet (overlays/statefulset-hostname)", s.config)
+            self.bad(
+                "srv-on-deployment", "spec.discovery.recordType", message, "set recordType: a, or use a StatefulSet (overlays/statefulset-hostname)", s.config
+            )
 
     def identity(self) -> None:
         """EMQX keeps its data under the node's name: a name that changes with the pod's address loses the data."""
@@ -66,7 +74,12 @@ class Checker:
         policy = g.mapping(self.workload.data, "spec").get("podManagementPolicy", "OrderedReady")
         if self.claims and self.s.replicas > 1 and policy != "Parallel":
             message = f"expected Parallel: after a full stop the first member waits for tables of one that is never created; got {policy!r}"
-            self.bad("ordered-ready-with-claims", "spec.podManagementPolicy", message, "set podManagementPolicy: Parallel; on an existing StatefulSet delete it with --cascade=orphan first")
+            self.bad(
+                "ordered-ready-with-claims",
+                "spec.podManagementPolicy",
+                message,
+                "set podManagementPolicy: Parallel; on an existing StatefulSet delete it with --cascade=orphan first",
+            )
 
     def discovery_service(self) -> None:
         service = self.s.service
@@ -98,7 +111,13 @@ class Checker:
         for listener in s.listeners:
             path = f"spec.listeners.{listener.name}"
             if listener.port in ports and listener.type != "quic":
-                self.bad("port-collision", f"{path}.port", f"expected a port of its own; {listener.port} is that of {ports[listener.port]}", "choose another port", s.config)
+                self.bad(
+                    "port-collision",
+                    f"{path}.port",
+                    f"expected a port of its own; {listener.port} is that of {ports[listener.port]}",
+                    "choose another port",
+                    s.config,
+                )
             if listener.type == "quic" and not s.family.quic:
                 self.bad("invalid-value", f"{path}.type", f"expected tcp, ssl, ws or wss for EMQX {s.version}; got 'quic'", "use EMQX 5.0 or newer", s.config)
             if listener.name != listener.type and not s.family.named_listeners:
@@ -119,7 +138,9 @@ class Checker:
             message = "expected ip or hostname: the entrypoint makes dns names of IPv4 addresses only; got dns"
             self.bad("ip-family", "spec.discovery.addressType", message, "set addressType: hostname on a StatefulSet, ip on a Deployment", s.config)
         if s.record_type == "a":
-            self.bad("ip-family", "spec.discovery.recordType", "expected aaaa or srv: A records hold IPv4 addresses; got a", "set recordType: aaaa or srv", s.config)
+            self.bad(
+                "ip-family", "spec.discovery.recordType", "expected aaaa or srv: A records hold IPv4 addresses; got a", "set recordType: aaaa or srv", s.config
+            )
 
     # -- volumes
 
@@ -134,12 +155,18 @@ class Checker:
         for volume in g.items(g.pod_spec(self.workload), "volumes"):
             claim = g.text(volume, "persistentVolumeClaim", "claimName")
             if claim and claim in self.claims:
-                message = f"expected no such volume: the claim template {claim!r} makes {claim}-{self.workload.name}-0 and so on; a claim named {claim!r} does not exist"
+                made = f"{claim}-{self.workload.name}-0"
+                message = f"expected no such volume: the claim template makes {made} and so on; a claim named {claim!r} does not exist"
                 fix = f"remove this volume, and name the template in volumeMounts: name: {claim}"
                 self.bad("claim-not-found", f"spec.template.spec.volumes[{volume.get('name')}]", message, fix)
             elif claim and self.s.replicas > 1:
                 message = f"expected a claim for each member: {self.s.replicas} members would share {claim!r} and overwrite each other's data"
-                self.bad("shared-claim", f"spec.template.spec.volumes[{volume.get('name')}]", message, "use volumeClaimTemplates of a StatefulSet (overlays/persistent)")
+                self.bad(
+                    "shared-claim",
+                    f"spec.template.spec.volumes[{volume.get('name')}]",
+                    message,
+                    "use volumeClaimTemplates of a StatefulSet (overlays/persistent)",
+                )
 
     def mounts(self) -> None:
         volumes = {g.text(volume, "name") for volume in g.items(g.pod_spec(self.workload), "volumes")} | set(self.claims)
@@ -147,12 +174,18 @@ class Checker:
             path = f"spec.template.spec.containers[{self.container.get('name')}].volumeMounts[{mount.get('mountPath')}]"
             name = g.text(mount, "name")
             if name not in volumes:
-                self.bad("volume-not-found", path, f"expected a volume of the pod or a claim template; there is no {name!r}", f"use one of {', '.join(sorted(volumes))}" if volumes else "add the volume")
+                self.bad(
+                    "volume-not-found",
+                    path,
+                    f"expected a volume of the pod or a claim template; there is no {name!r}",
+                    f"use one of {', '.join(sorted(volumes))}" if volumes else "add the volume",
+                )
             where = g.text(mount, "mountPath").rstrip("/")
             version = self.s.version
+            fix = "remove this mount: the plugin mounts the volume where this version needs it"
             if where == "/opt/emqx/data/mnesia" and version.major >= 5:
                 message = f"expected /opt/emqx/data: EMQX {version} keeps its configuration and certificates there too, not only mnesia/"
-                self.bad("data-mount", path, message, "remove this mount: the plugin mounts the volume where this version needs it")
+                self.bad("data-mount", path, message, fix)
             if where == "/opt/emqx/data" and version < _PLUGINS_FIXED.get((version.major, version.minor), Version(4, 3, 0)):
-                message = f"expected /opt/emqx/data/mnesia: over /opt/emqx/data an empty volume hides loaded_plugins, and EMQX {version} starts without HTTP API and dashboard"
-                self.bad("data-mount", path, message, "remove this mount: the plugin mounts the volume where this version needs it")
+                reason = f"an empty volume hides loaded_plugins, and EMQX {version} starts without HTTP API and dashboard"
+                self.bad("data-mount", path, f"expected /opt/emqx/data/mnesia: over /opt/emqx/data {reason}", fix)

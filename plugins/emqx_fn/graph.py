@@ -15,6 +15,8 @@ from emqx_fn.wire import Document
 
 PREVIOUS_NAMES = "internal.config.kubernetes.io/previousNames"
 PREFIXES = "internal.config.kubernetes.io/prefixes"
+PREVIOUS_NAMESPACES = "internal.config.kubernetes.io/previousNamespaces"
+PREVIOUS_KINDS = "internal.config.kubernetes.io/previousKinds"
 SUFFIXES = "internal.config.kubernetes.io/suffixes"
 WORKLOADS = ("Deployment", "StatefulSet")
 
@@ -154,16 +156,18 @@ def services_of(graph: Graph, workload: Object) -> list[Object]:
     return [
         service
         for service in graph.objects("Service", words)
-        if selects(mapping(service.data, "spec", "selector"), labels)
-        and service.namespace == workload.namespace
-        # Two copies of one base in one build: until kustomize fixes the labels at its very end, only the layers tell them apart.
-        and (service.same_layers(workload) or not _has_twin(graph, workload))
+        if selects(mapping(service.data, "spec", "selector"), labels) and service.namespace == workload.namespace and near(graph, service, workload)
     ]
 
 
-def _has_twin(graph: Graph, workload: Object) -> bool:
+def near(graph: Graph, found: Object, workload: Object) -> bool:
+    """Whether an object that fits a workload by its text is not that of the workload's copy.
+
+    With two copies of one base in one build only the layers tell them apart, until kustomize fixes names and labels at its very end.
+    """
     labels = pod_labels(workload)
-    return any(other is not workload and pod_labels(other) == labels and not other.same_layers(workload) for other in candidates(graph))
+    twins = (other for other in candidates(graph) if other is not workload and pod_labels(other) == labels)
+    return found.same_layers(workload) or all(other.same_layers(workload) for other in twins)
 
 
 def headless(service: Object) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from emqx_fn import graph as g
 from emqx_fn import plan
 from emqx_fn.environment import DISCOVERY_ANNOTATION, Evaluator, Variable, container_path, entry_of, env_path, unresolved
+from emqx_fn.family import DISCOVERY_VARIABLES
 from emqx_fn.graph import Graph, Object
 from emqx_fn.problem import Problem
 from emqx_fn.record import MISSING, Path, Record, get, put, shown
@@ -16,6 +17,8 @@ from emqx_fn.settings import Settings
 CLUSTER_LABEL = "emqx-gitops.dev/cluster"
 PLACEHOLDER = "not rendered"  # how the serviceAccountName of a shipped workload begins until it is rendered
 _POD: Path = ("spec", "template", "spec")
+# Special variables that beat the ones the function writes.
+_ALIASES = {"EMQX_NODE__COOKIE": "EMQX_NODE_COOKIE", "EMQX_DASHBOARD__DEFAULT_USER__PASSWORD": "EMQX_ADMIN_PASSWORD"}
 
 
 class Injector:
@@ -84,11 +87,9 @@ class Injector:
         self.node_name(evaluator)
         self.write_env(mine)
 
-    _ALIASES = {"EMQX_NODE__COOKIE": "EMQX_NODE_COOKIE", "EMQX_DASHBOARD__DEFAULT_USER__PASSWORD": "EMQX_ADMIN_PASSWORD"}
-
     def variable(self, name: str) -> Variable | None:
         """The variable set by hand, under its name or under the alias that beats it."""
-        return self.hand.get(name) or self.hand.get(self._ALIASES.get(name, ""))
+        return self.hand.get(name) or self.hand.get(_ALIASES.get(name, ""))
 
     def evaluator(self, entries: Iterable[plan.Entry]) -> Evaluator:
         """What each variable will hold once everything is written."""
@@ -117,14 +118,12 @@ class Injector:
 
     def foreign(self, own: set[str]) -> None:
         """Discovery variables by hand that this family or strategy does not read."""
-        from emqx_fn.family import DISCOVERY_VARIABLES
-
         for name in sorted(DISCOVERY_VARIABLES - own):
             variable = self.hand.get(name)
             if variable is not None:
-                known = [item for item in sorted(own & DISCOVERY_VARIABLES)]
                 message = f"expected no such variable: EMQX {self.s.version} with discovery {self.s.strategy} does not read it"
-                self.bad("other-family", variable.object, variable.path, message, f"remove it; the plugin sets {', '.join(known)}")
+                fix = f"remove it; the plugin sets {', '.join(sorted(own & DISCOVERY_VARIABLES))}"
+                self.bad("other-family", variable.object, variable.path, message, fix)
 
     def node_name(self, evaluator: Evaluator) -> None:
         """A whole node name by hand beats EMQX_NAME and EMQX_HOST: it must be the same one."""
@@ -133,7 +132,14 @@ class Injector:
         for name in ("EMQX_NODE_NAME", "EMQX_NODE__NAME"):
             variable = self.hand.get(name)
             if variable is not None and evaluator.expand(variable.value or "") != expected:
-                self.contradiction(variable.object, variable.path, repr(expected), repr(variable.value), "the name that discovery finds", "remove it: EMQX_NAME and EMQX_HOST name the node")
+                self.contradiction(
+                    variable.object,
+                    variable.path,
+                    repr(expected),
+                    repr(variable.value),
+                    "the name that discovery finds",
+                    "remove it: EMQX_NAME and EMQX_HOST name the node",
+                )
 
     def write_env(self, mine: list[plan.Entry]) -> None:
         path = container_path(self.container, "env")
@@ -156,24 +162,30 @@ class Injector:
             for name in unresolved(str(item.get("value", "")), known):
                 if name in names or name.startswith("EMQX_"):
                     path = shown(env_path(self.container, item["name"]))
-                    self.bad("unresolved-reference", str(self.workload), path, f"expected $({name}) to be defined before it is used", f"move {name} before this entry, or define it")
+                    self.bad(
+                        "unresolved-reference",
+                        str(self.workload),
+                        path,
+                        f"expected $({name}) to be defined before it is used",
+                        f"move {name} before this entry, or define it",
+                    )
             known.add(item["name"])
 
     # -- ports, probes, volumes
 
     def declared_by_hand(self) -> set[int]:
         """Port numbers that people declared on the container."""
-        own = [plan.Port(*port) for port in plan.ports(self.s)]
-        return {port["containerPort"] for port in g.items(self.container, "ports") if isinstance(port.get("containerPort"), int) and not self.is_mine(port, own)}
+        declared = [port for port in g.items(self.container, "ports") if not self.is_mine("ports", "name", port)]
+        return {port["containerPort"] for port in declared if isinstance(port.get("containerPort"), int)}
 
-    def is_mine(self, port: dict[str, Any], own: list[plan.Port]) -> bool:
-        path = container_path(self.container, "ports", ("name", port.get("name")))
-        return self.record.last(self.workload, path) == port
+    def is_mine(self, field: str, key: str, entry: dict[str, Any]) -> bool:
+        """Whether the function wrote this entry of a list of the container, and nobody changed it since."""
+        return bool(self.record.last(self.workload, container_path(self.container, field, (key, entry.get(key)))) == entry)
 
     def ports(self) -> None:
         present = g.items(self.container, "ports")
         for port in plan.ports(self.s):
-            path = container_path(self.container, "ports", ("name", port.name))
+            path = self.port_path(port.name)
             entry = _container_port(port)
             same_number = next((item for item in present if item.get("containerPort") == port.number and item.get("protocol", "TCP") == port.protocol), None)
             if same_number is not None and same_number.get("name") not in (None, port.name):
@@ -182,7 +194,28 @@ class Injector:
                 continue
             if not self.record.write(self.workload, path, entry):
                 got = get(self.workload.data, path)
-                self.contradiction(str(self.workload), shown(path), f"containerPort {port.number}/{port.protocol}", str(got.get("containerPort")), f"a port of {self.s.config}", f"rename this port, or set the port in {self.s.config}")
+                self.contradiction(
+                    str(self.workload),
+                    shown(path),
+                    f"containerPort {port.number}/{port.protocol}",
+                    str(got.get("containerPort")),
+                    f"a port of {self.s.config}",
+                    f"rename this port, or set the port in {self.s.config}",
+                )
+
+    def order_ports(self) -> None:
+        """The user's ports as they stand, then the function's in the order of the plan, whichever layer added them."""
+        order = [port.name for port in plan.ports(self.s)]
+        present = g.items(self.container, "ports")
+        mine = sorted(
+            (port for port in present if self.record.is_written(self.workload, self.port_path(port.get("name")))), key=lambda port: order.index(port["name"])
+        )
+        ordered = [port for port in present if port not in mine] + mine
+        if ordered != present:
+            put(self.workload, container_path(self.container, "ports"), ordered)
+
+    def port_path(self, name: Any) -> Path:
+        return container_path(self.container, "ports", ("name", name))
 
     def port_name(self, port: plan.Port) -> str | int:
         """How the container calls this port."""
@@ -211,7 +244,13 @@ class Injector:
         number = names.get(port, port)
         if request.get("path") == "/status" and self.s.family.management_bind == "" and number == 8081:
             fix = f"use port {self.s.dashboard_port}, or remove the probe: the plugin writes it"
-            self.bad("probe-port", str(self.workload), shown((*path, "httpGet", "port")), f"expected the dashboard's port; EMQX {self.s.version} listens on no port 8081", fix)
+            self.bad(
+                "probe-port",
+                str(self.workload),
+                shown((*path, "httpGet", "port")),
+                f"expected the dashboard's port; EMQX {self.s.version} listens on no port 8081",
+                fix,
+            )
 
     def volumes(self) -> None:
         for volume in plan.secret_volumes(self.s):
@@ -225,15 +264,12 @@ class Injector:
 
     def data_volume(self) -> str:
         """Name of the volume for EMQX's data that no mount of the user's uses yet; empty where there is none."""
-        mounted = {text for item in g.items(self.container, "volumeMounts") if not self.mount_is_mine(item) for text in [g.text(item, "name")]}
+        mounted = {g.text(mount, "name") for mount in g.items(self.container, "volumeMounts") if not self.is_mine("volumeMounts", "mountPath", mount)}
         claims = g.claim_templates(self.workload)
         if len(claims) == 1:
             return "" if claims[0] in mounted else claims[0]
         volumes = [g.text(volume, "name") for volume in g.items(g.pod_spec(self.workload), "volumes")]
         return "data" if "data" in [*claims, *volumes] and "data" not in mounted else ""
-
-    def mount_is_mine(self, mount: dict[str, Any]) -> bool:
-        return bool(self.record.last(self.workload, container_path(self.container, "volumeMounts", ("mountPath", mount.get("mountPath")))) == mount)
 
     # -- Services and NetworkPolicy
 
@@ -244,7 +280,9 @@ class Injector:
         for service in g.services_of(self.graph, self.workload):
             if g.headless(service) or text_is(service, "ExternalName"):
                 continue
-            targets = [port.get("targetPort", port.get("port")) for port in g.items(service.data, "spec", "ports") if not self.service_port_is_mine(service, port)]
+            targets = [
+                port.get("targetPort", port.get("port")) for port in g.items(service.data, "spec", "ports") if not self.service_port_is_mine(service, port)
+            ]
             if not targets or any(target in numbers for target in targets):
                 for port in listeners:
                     self.service_port(service, port)
@@ -274,16 +312,24 @@ class Injector:
 
     def service_port_is_mine(self, service: Object, port: dict[str, Any]) -> bool:
         path: Path = ("spec", "ports", ("name", port.get("name")))
-        return self.record.last(service, (*path, "targetPort")) == port.get("targetPort")
+        return bool(self.record.last(service, (*path, "targetPort")) == port.get("targetPort"))
 
-    def network_policy(self) -> None:
-        """Let clients reach the listeners, in the policies that carry this cluster's label."""
+    def policies(self) -> list[Object]:
+        """NetworkPolicies that carry this cluster's label."""
         labels = g.pod_labels(self.workload)
-        for policy in self.graph.objects("NetworkPolicy", [CLUSTER_LABEL]):
-            selector = g.mapping(policy.data, "spec", "podSelector", "matchLabels")
-            if CLUSTER_LABEL in selector and g.selects(selector, labels) and policy.namespace == self.workload.namespace and policy.same_layers(self.workload):
-                self.client_rule(policy)
-                self.management_rule(policy)
+        return [
+            policy
+            for policy in self.graph.objects("NetworkPolicy", [CLUSTER_LABEL])
+            for selector in [g.mapping(policy.data, "spec", "podSelector", "matchLabels")]
+            if CLUSTER_LABEL in selector and g.selects(selector, labels)
+            if policy.namespace == self.workload.namespace and g.near(self.graph, policy, self.workload)
+        ]
+
+    def network_policies(self) -> None:
+        """Let clients reach the listeners, and people the HTTP API."""
+        for policy in self.policies():
+            self.client_rule(policy)
+            self.management_rule(policy)
 
     def client_rule(self, policy: Object) -> None:
         """One rule without `from` for the listeners that no rule of the user's mentions."""

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     except RecursionError:
         sys.stderr.write(render([Problem("not-yaml", "", "", "expected YAML that a person can read: it is nested too deeply", "flatten it")]))
         return 1
-    except Exception as error:  # a bug of ours must still fail closed, and say so in one line
+    except Exception as error:  # noqa: BLE001 - a bug of ours must still fail closed, and say so in one line
         sys.stderr.write(render([_bug(error)]))
         return 1
     if isinstance(output, tuple):
@@ -70,7 +70,9 @@ def _exec_plugin(kind: str, path: str) -> str:
         with open(path, "rb") as file:
             text = _read("config", file.read())
     except OSError as error:
-        raise refuse("wrong-protocol", "", "", f"expected a config file as the argument; {error.strerror}: {path}", "run it by `kustomize build --enable-alpha-plugins`") from None
+        raise refuse(
+            "wrong-protocol", "", "", f"expected a config file as the argument; {error.strerror}: {path}", "run it by `kustomize build --enable-alpha-plugins`"
+        ) from None
     config = _config(load(text, "config"), kind)
     documents = read_stream(_stdin()).documents
     if config["kind"] == "EmqxPolicy":

@@ -55,7 +55,11 @@ def environment(s: Settings) -> list[Entry]:
 
 
 def _helpers(s: Settings) -> list[Entry]:
-    entries = [Entry("POD_NAME", source=_field("metadata.name")), Entry("POD_NAMESPACE", source=_field("metadata.namespace")), Entry("POD_IP", source=_field("status.podIP"))]
+    entries = [
+        Entry("POD_NAME", source=_field("metadata.name")),
+        Entry("POD_NAMESPACE", source=_field("metadata.namespace")),
+        Entry("POD_IP", source=_field("status.podIP")),
+    ]
     if s.service:
         # The name follows namePrefix and nameSuffix through the annotation: kustomize knows it as a reference.
         entries.append(Entry("DISCOVERY_SERVICE", source=_field(f"metadata.annotations['{DISCOVERY_ANNOTATION}']")))
@@ -151,7 +155,9 @@ def unused_listeners(s: Settings, declared: set[int]) -> list[Entry]:
     used = {listener.type for listener in s.listeners if listener.name == listener.type}
     unused = [kind for kind, port in _DEFAULT_PORTS.items() if kind not in used and port not in declared]
     why = f"as {s.config} says at spec.listeners"
-    return [Entry(s.family.listener_enable.format(type=kind.upper(), name=s.family.first_listener), s.family.switch[1], why=why, default=True) for kind in unused]
+    return [
+        Entry(s.family.listener_enable.format(type=kind.upper(), name=s.family.first_listener), s.family.switch[1], why=why, default=True) for kind in unused
+    ]
 
 
 def _dashboard(s: Settings) -> list[Entry]:

@@ -44,9 +44,7 @@ def render(problems: Iterable[Problem]) -> str:
     return "\n".join([f"emqx-gitops: {count}, nothing was written", *lines]) + "\n"
 
 
-_HEAD = re.compile(
-    r"(?:(?P<where>\S+:\d+:\d+): )?(?:(?P<object>[A-Z]\w*/[^\s:]+): )?(?:(?P<path>[A-Za-z][^\s:]*): )?(?P<message>.*) \[(?P<rule>[a-z0-9-]+)\]"
-)
+_HEAD = re.compile(r"(?:(?P<where>\S+:\d+:\d+): )?(?:(?P<object>[A-Z]\w*/[^\s:]+): )?(?:(?P<path>[A-Za-z][^\s:]*): )?(?P<message>.*) \[(?P<rule>[a-z0-9-]+)\]")
 
 
 def parse(text: str) -> list[Problem]:

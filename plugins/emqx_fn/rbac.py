@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from emqx_fn import graph as g
-from emqx_fn.graph import PREFIXES, PREVIOUS_NAMES, SUFFIXES, Graph, Object
-from emqx_fn.inject import PLACEHOLDER
+from emqx_fn.graph import PREFIXES, PREVIOUS_KINDS, PREVIOUS_NAMES, PREVIOUS_NAMESPACES, SUFFIXES, Graph, Object
+from emqx_fn.inject import CLUSTER_LABEL, PLACEHOLDER
 from emqx_fn.problem import Problem
-from emqx_fn.record import MISSING, Path, Record, get, put, shown
+from emqx_fn.record import MISSING, Path, Record, get, put
 from emqx_fn.settings import Settings
 from emqx_fn.wire import new_document
 
@@ -33,7 +33,7 @@ class Access:
     def grant(self) -> None:
         """Write ServiceAccount, Role and RoleBinding; take away what an earlier layer needed and this one does not."""
         account = self.account()
-        names = account.names if account else (g.text(self.workload.data, *_ACCOUNT) or "default",)
+        names = account.names if account else (account_of(self.workload),)
         bindings = [found for found in self.graph.objects("RoleBinding", names) if self.binds(found, names)]
         for binding in bindings:
             self.api_version(binding)
@@ -47,13 +47,28 @@ class Access:
             message = "expected a namespace: the RoleBinding's subject needs it, and the API server refuses one without"
             self.bad("namespace-unknown", str(self.workload), "metadata.namespace", message, "set `namespace:` in the kustomization")
             return
-        self.allow(roles, bindings, account, names)
+        self.renamed_by_kustomize(self.s.service)
+        self.allow(self.s.service, roles, bindings, account, names)
+
+    def renamed_by_kustomize(self, service: Object) -> None:
+        """base/ makes resourceNames follow the Service's name; kustomize cannot know that a stranger's Role means another object."""
+        if CLUSTER_LABEL not in g.pod_labels(self.workload):
+            return
+        for role in self.graph.objects("Role", service.names):
+            if role.namespace != self.workload.namespace:
+                continue
+            for index, rule in enumerate(g.items(role.data, "rules")):
+                resources = [item for item in rule.get("resources") or [] if item not in ("endpoints", "services")]
+                if resources and set(service.names) & set(rule.get("resourceNames") or []):
+                    message = f"expected no {', '.join(resources)} named as {service}: kustomize would rename the entry with the Service"
+                    path = f"rules[{index}].resourceNames"
+                    self.bad("renamed-by-kustomize", str(role), path, message, "give that object another name, or leave resourceNames out")
 
     # -- ServiceAccount
 
     def account(self) -> Object | None:
         """The pods' ServiceAccount: the one named by hand, else the workload's namesake, else a new one."""
-        present = g.text(self.workload.data, *_ACCOUNT)
+        present = g.text(g.pod_spec(self.workload), "serviceAccountName")
         mine = present.startswith(PLACEHOLDER) or not present or self.record.last(self.workload, _ACCOUNT) == present
         if not mine:
             return self.graph.resolve("ServiceAccount", present, self.workload)
@@ -66,7 +81,8 @@ class Access:
         return found
 
     def is_namesake(self, found: Object) -> bool:
-        return bool(set(found.names) & set(self.workload.names)) and found.namespace == self.workload.namespace and (found.name == self.workload.name or found.same_layers(self.workload))
+        related = bool(set(found.names) & set(self.workload.names)) and found.namespace == self.workload.namespace
+        return related and (found.name == self.workload.name or found.same_layers(self.workload))
 
     def add(self, api_version: str, kind: str, fields: dict[str, Any]) -> Object:
         """A new object, named and labelled as the workload, so that layers above rename both alike."""
@@ -76,22 +92,30 @@ class Access:
         labels = g.mapping(self.workload.data, "metadata", "labels")
         if labels:
             metadata["labels"] = dict(labels)
-        annotations = g.mapping(self.workload.data, "metadata", "annotations")
-        carried = {key: value for key, value in annotations.items() if "kubernetes.io/" not in key and "k8s.io/" not in key and "emqx-gitops.dev/" not in key}
-        carried |= {key: annotations[key] for key in (PREVIOUS_NAMES, PREFIXES, SUFFIXES, "internal.config.kubernetes.io/previousKinds", "internal.config.kubernetes.io/previousNamespaces") if key in annotations}
-        if "internal.config.kubernetes.io/previousKinds" in carried:
-            carried["internal.config.kubernetes.io/previousKinds"] = ",".join(kind for _ in str(carried["internal.config.kubernetes.io/previousKinds"]).split(","))
-        if carried:
-            metadata["annotations"] = carried
+        annotations = self.annotations(kind)
+        if annotations:
+            metadata["annotations"] = annotations
         found = self.graph.add(new_document({"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}))
         if kind != "ServiceAccount":  # that one stays, whatever discovery becomes
             self.record.note(found, ("added",), True)
         return found
 
+    def annotations(self, kind: str) -> dict[str, Any]:
+        """The workload's annotations, and what kustomize knows of its earlier names: its layers are the new object's layers."""
+        carried = {}
+        for key, value in g.mapping(self.workload.data, "metadata", "annotations").items():
+            foreign = "kubernetes.io/" not in key and "k8s.io/" not in key and "emqx-gitops.dev/" not in key
+            if foreign or key in (PREVIOUS_NAMES, PREVIOUS_NAMESPACES, PREFIXES, SUFFIXES):
+                carried[key] = value
+            if key == PREVIOUS_KINDS:
+                carried[key] = ",".join(kind for _ in str(value).split(","))
+        return carried
+
     # -- Role and RoleBinding
 
     def binds(self, binding: Object, names: tuple[str, ...]) -> bool:
-        return binding.namespace == self.workload.namespace and any(item.get("kind") == "ServiceAccount" and item.get("name") in names for item in g.items(binding.data, "subjects")) and (binding.same_layers(self.workload) or not g._has_twin(self.graph, self.workload))
+        subjects = [item for item in g.items(binding.data, "subjects") if item.get("kind") == "ServiceAccount" and item.get("name") in names]
+        return bool(subjects) and binding.namespace == self.workload.namespace and g.near(self.graph, binding, self.workload)
 
     def role_of(self, binding: Object) -> Object | None:
         reference = g.mapping(binding.data, "roleRef")
@@ -100,7 +124,8 @@ class Access:
     def api_version(self, found: Object) -> None:
         version = g.text(found.data, "apiVersion")
         if version != f"{GROUP}/v1":
-            self.bad("api-version", str(found), "apiVersion", f"expected {GROUP}/v1; got {version!r}, which no supported API server has", f"write apiVersion: {GROUP}/v1")
+            message = f"expected {GROUP}/v1; got {version!r}, which no supported API server has"
+            self.bad("api-version", str(found), "apiVersion", message, f"write apiVersion: {GROUP}/v1")
         group = g.mapping(found.data, "roleRef").get("apiGroup", GROUP)
         if group != GROUP:
             self.bad("api-version", str(found), "roleRef.apiGroup", f"expected {GROUP}; got {group!r}", f"write apiGroup: {GROUP}")
@@ -108,15 +133,10 @@ class Access:
     def rule(self, name: str) -> dict[str, Any]:
         return {"apiGroups": [""], "resources": ["endpoints"], "resourceNames": [name], "verbs": ["get"]}
 
-    def allow(self, roles: list[Object], bindings: list[Object], account: Object | None, names: tuple[str, ...]) -> None:
-        service = self.s.service
-        assert service is not None
-        for role in roles:
-            if self.narrow(role, service):
-                break
-        else:
+    def allow(self, service: Object, roles: list[Object], bindings: list[Object], account: Object | None, names: tuple[str, ...]) -> None:
+        """Use the Role that is there, or add one."""
+        if not any(self.narrow(role, service) for role in roles):
             self.own(service, account, names)
-            return
         for binding in bindings:
             self.subject(binding, account, names)
 
@@ -143,28 +163,44 @@ class Access:
 
     def own(self, service: Object, account: Object | None, names: tuple[str, ...]) -> None:
         """A Role and a RoleBinding of the workload's name."""
-        taken = [found for kind in ("Role", "RoleBinding") for found in self.graph.objects(kind, [self.workload.name]) if found.name == self.workload.name and found.namespace == self.workload.namespace]
+        name = self.workload.name
+        same_name = [found for kind in ("Role", "RoleBinding") for found in self.graph.objects(kind, [name]) if found.name == name]
+        taken = [found for found in same_name if found.namespace == self.workload.namespace]
         if taken:
-            message = f"expected the name {self.workload.name} to be free for discovery's own permission; {taken[0]} is another's"
-            self.bad("name-taken", str(taken[0]), "metadata.name", message, f"rename it, or bind it to the ServiceAccount {names[0]} if it is meant for EMQX")
+            message = f"expected the name {name} to be free for discovery's own permission; {taken[0]} is another's"
+            fix = f"rename it, or bind it to the ServiceAccount {names[0]} if it is meant for EMQX"
+            self.bad("name-taken", str(taken[0]), "metadata.name", message, fix)
             return
         role = self.add(f"{GROUP}/v1", "Role", {"rules": [self.rule(service.name)]})
         self.record.note(role, ("rule",), self.rule(service.name))
-        subject = {"kind": "ServiceAccount", "name": names[0], "namespace": (account or self.workload).namespace}
+        namespace = self.subject_namespace(account)
+        subject = {"kind": "ServiceAccount", "name": names[0], **({"namespace": namespace} if namespace else {})}
         self.add(f"{GROUP}/v1", "RoleBinding", {"roleRef": {"apiGroup": GROUP, "kind": "Role", "name": role.name}, "subjects": [subject]})
 
     def subject(self, binding: Object, account: Object | None, names: tuple[str, ...]) -> None:
-        """The subject's namespace follows the ServiceAccount's where nobody else sets it."""
+        """Let the subject's namespace be the ServiceAccount's."""
         if self.record.last(binding, ("added",)) is True:
             self.record.note(binding, ("added",), True)
-        namespace = (account or self.workload).namespace
         for subject in g.items(binding.data, "subjects"):
-            if subject.get("name") in names and namespace and subject.get("namespace") != namespace:
-                subject["namespace"] = namespace
-                binding.document.changed = True
-            elif subject.get("name") in names and not subject.get("namespace"):
+            if subject.get("name") not in names:
+                continue
+            wanted = self.subject_namespace(account)
+            present = subject.get("namespace")
+            if not present and account is None and not self.workload.namespace:
                 path = f"subjects[{subject.get('name')}].namespace"
-                self.bad("namespace-unknown", str(binding), path, "expected a namespace: the API server refuses a subject without one", "set `namespace:` in the kustomization")
+                message = "expected a namespace: the API server refuses a subject without one"
+                self.bad("namespace-unknown", str(binding), path, message, "set `namespace:` in the kustomization")
+            elif present != (account or self.workload).namespace and subject.get("namespace", "") != wanted:
+                subject["namespace"] = wanted
+                if not wanted:
+                    del subject["namespace"]
+                binding.document.changed = True
+
+    def subject_namespace(self, account: Object | None) -> str:
+        """Empty where kustomize writes it at the end of the build; a namespace of a layer in between it would not recognise."""
+        if account is not None and account.annotation(PREVIOUS_NAMES):
+            return ""
+        return (account or self.workload).namespace
 
     def revoke(self, roles: list[Object], bindings: list[Object]) -> None:
         """Without k8s discovery nothing is needed: what the function added goes again."""
@@ -185,6 +221,3 @@ def account_of(workload: Object) -> str:
     """Name of the ServiceAccount that the pods run as."""
     found = get(workload.data, _ACCOUNT)
     return found if isinstance(found, str) and found else "default"
-
-
-__all__ = ["Access", "account_of", "shown"]

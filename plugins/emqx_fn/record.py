@@ -16,7 +16,7 @@ from emqx_fn.problem import refuse
 # A step of a path is a key, or (key field, value) for an entry of a list.
 Step = str | tuple[str, Any]
 Path = tuple[Step, ...]
-MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
+MISSING: Any = type("Missing", (), {"__repr__": lambda _: "nothing"})()
 
 
 def shown(path: Path) -> str:
@@ -126,6 +126,10 @@ class Record:
                 put(target, path, value)
             return True
         return bool(present == value)
+
+    def is_written(self, target: Object, path: Path) -> bool:
+        """Whether the function wrote this value in this run."""
+        return path in self._now.get(str(target), {})
 
     def note(self, target: Object, path: Path, value: Any) -> None:
         """Remember a value that has no place of its own in the object: the caller finds and removes it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from emqx_fn import API_VERSION, GROUP, __version__
@@ -11,14 +12,14 @@ from emqx_fn import graph as g
 from emqx_fn.check import WAIVABLE, Checker
 from emqx_fn.environment import by_hand, inline_secrets
 from emqx_fn.graph import Graph, Object
-from emqx_fn.inject import DISCOVERY_ANNOTATION, PLACEHOLDER, Injector
+from emqx_fn.inject import PLACEHOLDER, Injector
 from emqx_fn.plan import stamp_facts
 from emqx_fn.problem import Problem, Refusal, refuse
 from emqx_fn.rbac import Access, account_of
-from emqx_fn.record import MISSING, Record
+from emqx_fn.record import MISSING, Path, Record, shown
 from emqx_fn.settings import Resolver, Settings, find_workload
 from emqx_fn.spec import Spec, Waiver, parse_policy, parse_spec
-from emqx_fn.wire import Document, dump, load, new_document, read_stream, write_stream
+from emqx_fn.wire import Document, dump, load, new_document, read_stream
 
 WRITTEN = f"{GROUP}/written"  # on the EmqxCluster: the record
 RENDERED_BY = f"{GROUP}/rendered-by"  # on the workload: the stamp
@@ -110,12 +111,11 @@ def _write(graph: Graph, workload: Object, settings: Object, spec: Spec, record:
     container, resolved, problems = _resolve(graph, workload, str(settings), spec, record)
     problems += _apply(graph, workload, container, resolved, record)
     _stamp(workload, settings.data.get("spec"), resolved)
-    record.forget([item for kind in ("Deployment", "StatefulSet", "Service", "NetworkPolicy") for item in graph.objects(kind, [workload.name, *workload.names])] + g.services_of(graph, workload))
     return problems
 
 
 def _resolve(graph: Graph, workload: Object, label: str, spec: Spec, record: Record) -> tuple[dict[str, Any], Settings, list[Problem]]:
-    container = _container(workload, label)
+    container = _container(workload)
     hand, problems = by_hand(graph, workload, container, record)
     problems += inline_secrets(hand)
     resolver = Resolver(label, spec, graph, workload, container, hand)
@@ -123,7 +123,7 @@ def _resolve(graph: Graph, workload: Object, label: str, spec: Spec, record: Rec
     return container, resolved, problems + resolver.problems
 
 
-def _container(workload: Object, label: str) -> dict[str, Any]:
+def _container(workload: Object) -> dict[str, Any]:
     found = g.emqx_containers(workload)
     if len(found) != 1:
         names = ", ".join(str(item.get("name")) for item in found) or "none"
@@ -141,8 +141,10 @@ def _apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: 
     access = Access(graph, workload, resolved, record)
     injector.pods()
     injector.services()
-    injector.network_policy()
+    injector.network_policies()
     access.grant()
+    record.forget([workload, *g.services_of(graph, workload), *injector.policies()])
+    injector.order_ports()
     return injector.problems + access.problems + Checker(workload, container, resolved).check()
 
 
@@ -251,18 +253,84 @@ def _check_workload(graph: Graph, workload: Object, settings: dict[str, Object])
     stale = _stale_facts(workload, resolved)
     if stale:
         return problems + stale
-    before = {id(document): dump(document.data) for document in graph.documents if document.kind in _WRITTEN_KINDS and _is_near(document, workload)}
-    count = len(graph.documents)
+    written = [document for document in graph.documents if document.kind in _WRITTEN_KINDS and _is_near(document, workload)]
+    before = [load(dump(document.data), "stdin") for document in written]
+    added = len(graph.documents)
     problems += _apply(graph, workload, container, resolved, record)
-    problems += _missing(graph, workload, container, before, count)
+    for document, original in zip(written, before, strict=True):
+        problems += _would_change(document, original, stamped=bool(stamp))
+    problems += [problem for document in graph.documents[added:] for problem in _would_add(document, stamped=bool(stamp))]
     return _waived(problems, spec.allow)
 
 
-_WRITTEN_KINDS = frozenset({"Deployment", "StatefulSet", "Role", "RoleBinding"})
+_WRITTEN_KINDS = frozenset({"Deployment", "StatefulSet", "Role", "RoleBinding", "NetworkPolicy"})
+# Fields that a person may change or leave out above the layer that runs the plugin; the members find each other all the same.
+_FREE = ("startupProbe", "readinessProbe", "livenessProbe", f"{GROUP}/rendered-", RENDERED_SPEC)
+# What hand-written YAML must say itself, whatever else it leaves to the defaults.
+_NEEDED = ("env[EMQX_CLUSTER__", "env[EMQX_NAME]", "env[EMQX_HOST]")
 
 
 def _is_near(document: Document, workload: Object) -> bool:
     return any(name in document.text for name in workload.names)
+
+
+def _would_change(document: Document, before: Any, *, stamped: bool) -> list[Problem]:
+    """What an injection would still change: something was changed since, or was never there."""
+    name = f"{document.kind}/{g.text(document.data, 'metadata', 'name')}"
+    problems = []
+    for path, old, new in _differences(before, document.data, ()):
+        place = shown(path)
+        if any(part in place for part in _FREE) or not (stamped or any(part in place for part in _NEEDED)):
+            continue
+        rule, fix = (
+            ("stale", "add transformers: [../../plugins/inject] to the layer that changes it")
+            if stamped
+            else ("not-injected", "run the plugin over this workload, or add it by hand")
+        )
+        problems.append(Problem(rule, name, place, f"expected {_brief(new)}; got {_brief(old)}", fix))
+    return problems
+
+
+def _differences(before: Any, after: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:
+    """Fields that differ, lists of named entries by name and whatever their order."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*before, *(key for key in after if key not in before)]:
+            yield from _differences(before.get(key, MISSING), after.get(key, MISSING), (*path, key))
+    elif path and isinstance(path[-1], str) and path[-1] in _LIST_KEYS and isinstance(after, list):
+        field = _LIST_KEYS[path[-1]]
+        old = {item.get(field): item for item in before if isinstance(item, dict)} if isinstance(before, list) else {}
+        new = {item.get(field): item for item in after if isinstance(item, dict)}
+        for key in [*old, *(key for key in new if key not in old)]:
+            entry = (*path, (field, key))
+            if path[-1] == "containers":
+                yield from _differences(old.get(key, MISSING), new.get(key, MISSING), entry)
+            elif old.get(key) != new.get(key):
+                yield entry, old.get(key, MISSING), new.get(key, MISSING)
+    elif before != after:
+        yield path, before, after
+
+
+_LIST_KEYS = {"containers": "name", "env": "name", "volumeMounts": "mountPath", "volumes": "name", "ports": "name"}
+
+
+def _brief(value: Any) -> str:
+    """A value in a message, short enough to read."""
+    if value is MISSING:
+        return "nothing"
+    if isinstance(value, dict) and "value" in value and "name" in value:
+        return repr(str(value["value"]))
+    text = json.dumps(_plain(value), separators=(", ", ": "), ensure_ascii=False)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _would_add(document: Document, *, stamped: bool) -> list[Problem]:
+    name = f"{document.kind}/{g.text(document.data, 'metadata', 'name')}"
+    if document.kind == "Role":
+        message = "expected the permission to get the Endpoints that discovery reads; no Role bound to the pods' ServiceAccount gives it"
+        return [Problem("not-injected", name, "", message, "run the plugin over this build, or add it by hand")]
+    if document.kind == "ServiceAccount" and stamped:
+        return [Problem("stale", name, "", "expected the ServiceAccount of the pods in the build; there is none", "add it again")]
+    return []
 
 
 def _stale_facts(workload: Object, resolved: Settings) -> list[Problem]:
@@ -287,29 +355,3 @@ def _stale_facts(workload: Object, resolved: Settings) -> list[Problem]:
         for key in names
         if facts.get(key) != now[key]
     ]
-
-
-def _missing(graph: Graph, workload: Object, container: dict[str, Any], before: dict[int, str], count: int) -> list[Problem]:
-    """What an injection would still have to add for the cluster to form."""
-    problems = []
-    original = load(before[id(workload.document)], "stdin")
-    present = {item.get("name") for item in g.items(_same_container(original, container), "env")}
-    hand = {key for key in present if key}
-    wanted = [item for item in g.items(container, "env") if item["name"] not in hand]
-    names = [item["name"] for item in wanted if str(item["name"]).startswith("EMQX_CLUSTER__") or item["name"] in ("EMQX_NAME", "EMQX_HOST")]
-    if names:
-        path = f"spec.template.spec.containers[{container['name']}].env"
-        problems.append(Problem("not-injected", str(workload), path, f"expected {', '.join(names)}; without it the members do not find each other", "run the plugin over this workload, or add it by hand"))
-    for document in graph.documents[count:]:
-        if document.kind == "Role":
-            data = document.data
-            message = "expected the permission to get the Endpoints that discovery reads; no Role bound to the pods' ServiceAccount gives it"
-            problems.append(Problem("not-injected", f"{document.kind}/{data['metadata']['name']}", "", message, "run the plugin over this build, or add it by hand"))
-    return problems
-
-
-def _same_container(workload: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
-    return next((item for item in g.items(workload, "spec", "template", "spec", "containers") if item.get("name") == container.get("name")), {})
-
-
-__all__ = ["DISCOVERY_ANNOTATION", "MISSING", "check", "inject", "validate", "write_stream"]

@@ -10,7 +10,7 @@ from emqx_fn import graph as g
 from emqx_fn.environment import Variable
 from emqx_fn.family import SUPPORTED, Family, Version, edition_of_image, family, parse_image, parse_version, supported, version_of_tag
 from emqx_fn.graph import Graph, Object
-from emqx_fn.problem import Problem, Refusal, nearest, refuse
+from emqx_fn.problem import Problem, nearest, refuse
 from emqx_fn.spec import DEFAULT_LISTENERS, FIELDS, Listener, SecretKey, Spec
 
 _DOMAIN = re.compile(r"(?:^|.*\.)(?:svc|pod)\.([a-z0-9][-a-z0-9.]*)")
@@ -176,22 +176,31 @@ class Resolver:
         """The Service that discovery reads: the governing one where nodes are named by hostname, else any that selects the pods."""
         selecting = g.services_of(self.graph, self.workload)
         governing = self.governing_service()
-        if "hostname" in address_type or record_type == "srv":
+        if address_type == "hostname" or record_type == "srv":
             return self.hostname_service(governing, selecting)
+        heads = [service for service in selecting if g.headless(service)]
         if strategy == "manual":
-            return governing if governing in selecting and governing is not None and g.headless(governing) else None
-        if strategy == "dns":
-            selecting = [service for service in selecting if g.headless(service)]
-        named = self.first(["EMQX_CLUSTER__K8S__SERVICE_NAME"])
-        chosen = next((service for service in selecting if named and named.value in service.names), None)
-        chosen = chosen or next((service for service in [governing, *selecting] if service in selecting and service is not None and g.headless(service)), None)
-        chosen = chosen or next(iter(selecting), None)
+            return governing if governing in heads else None
+        chosen = self.best_service(governing, heads if strategy == "dns" else selecting, heads)
         if chosen is None:
             wanted = "a headless Service" if strategy == "dns" else "a Service"
             message = f"expected {wanted} in the build that selects these pods; there is none, so the members cannot find each other"
             labels = ", ".join(f"{key}: {value}" for key, value in g.pod_labels(self.workload).items())
-            self.bad("no-discovery-service", str(self.workload), "spec.template.metadata.labels", message, f"add a headless Service (clusterIP: None) with the selector {{{labels}}}")
+            self.bad(
+                "no-discovery-service",
+                str(self.workload),
+                "spec.template.metadata.labels",
+                message,
+                f"add a headless Service (clusterIP: None) with the selector {{{labels}}}",
+            )
         return chosen
+
+    def best_service(self, governing: Object | None, fitting: list[Object], heads: list[Object]) -> Object | None:
+        """The one that the YAML names, else the governing one, else a headless one: its Endpoints list members before they are ready."""
+        variable = self.first(["EMQX_CLUSTER__K8S__SERVICE_NAME"])
+        named = [service for service in fitting if variable is not None and variable.value in service.names]
+        preferred = [service for service in heads if service is governing]
+        return next(iter([*named, *preferred, *heads, *fitting]), None)
 
     def governing_service(self) -> Object | None:
         return self.graph.resolve("Service", g.text(self.workload.data, "spec", "serviceName"), self.workload)
@@ -216,7 +225,6 @@ class Resolver:
             self.bad("service-name", workload, "spec.serviceName", message, f"make the selector of {governing} match the labels of the pod template")
         return governing
 
-
     def other_service(self, governing: Object) -> bool:
         """A discovery Service by hand that is not the governing one: its addresses carry no host names."""
         variable = self.first(["EMQX_CLUSTER__K8S__SERVICE_NAME"])
@@ -240,7 +248,13 @@ def find_workload(graph: Graph, config: str, name: str, spec: Spec, taken: set[i
         if len(named) == 1:
             return named[0]
         got = f"{len(named)} of that name" if named else "none"
-        raise refuse("no-workload", config, "spec.workload", f"expected {kind}/{wanted} in the build; got {got}", "correct kind and name, or add the workload to resources")
+        raise refuse(
+            "no-workload",
+            config,
+            "spec.workload",
+            f"expected {kind}/{wanted} in the build; got {got}",
+            "correct kind and name, or add the workload to resources",
+        )
     found = g.candidates(graph)
     namesakes = [candidate for candidate in found if candidate.name == name]
     free = [candidate for candidate in found if id(candidate) not in taken]
@@ -251,7 +265,6 @@ def find_workload(graph: Graph, config: str, name: str, spec: Spec, taken: set[i
         message = "expected a Deployment or StatefulSet that runs EMQX; the build has none"
         raise refuse("no-workload", config, "", message, "add it to resources; a mirrored image is found by the container name emqx")
     names = ", ".join(str(candidate) for candidate in found)
-    raise refuse("two-workloads", config, "spec.workload", f"expected one workload that runs EMQX; got {names}", "say which by spec.workload: {kind: …, name: …}")
-
-
-__all__ = ["Refusal", "Resolver", "Settings", "find_workload"]
+    raise refuse(
+        "two-workloads", config, "spec.workload", f"expected one workload that runs EMQX; got {names}", "say which by spec.workload: {kind: …, name: …}"
+    )

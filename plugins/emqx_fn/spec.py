@@ -283,12 +283,16 @@ class _Reader:
             right = _is_text(value)  # a plain 5.8 is a number to every YAML reader
         if not right:
             quotable = field.type == "string" and isinstance(value, (int, str)) and re.fullmatch(field.pattern or ".*", str(value))
-            fix = f"quote it: {path.rsplit('.', 1)[-1]}: \"{value}\"" if quotable else f"write {field.expected or _article(field)}"
+            fix = f'quote it: {path.rsplit(".", 1)[-1]}: "{value}"' if quotable else f"write {field.expected or _article(field)}"
             self.bad(path, f"expected {_article(field)}; got {_show(value)}", fix)
             return None
         if field.enum and value not in field.enum:
             guess = nearest(value, field.enum)
-            self.bad(path, f"expected one of {', '.join(field.enum)}; got {_show(value)}", f"did you mean {guess!r}?" if guess else f"choose one of {', '.join(field.enum)}")
+            self.bad(
+                path,
+                f"expected one of {', '.join(field.enum)}; got {_show(value)}",
+                f"did you mean {guess!r}?" if guess else f"choose one of {', '.join(field.enum)}",
+            )
             return None
         if field.pattern and not re.fullmatch(field.pattern, value):
             self.bad(path, f"expected {field.expected}; got {_show(value)}", f"write {field.expected}")
@@ -310,7 +314,13 @@ def _article(field: Field) -> str:
 
 
 def _show(value: Any) -> str:
-    text = repr(str(value)) if isinstance(value, str) else {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, (dict, list)) else ("a mapping" if isinstance(value, dict) else "a list")
+    text = (
+        repr(str(value))
+        if isinstance(value, str)
+        else {None: "null", True: "true", False: "false"}.get(value, str(value))
+        if not isinstance(value, (dict, list))
+        else ("a mapping" if isinstance(value, dict) else "a list")
+    )
     return text if len(text) <= 80 else text[:77] + "...'"
 
 
@@ -370,18 +380,33 @@ def _listeners(reader: _Reader, listeners: dict[str, Any]) -> tuple[Listener, ..
         kind = item.get("type") or (name if name in LISTENER_TYPES else "")
         secret = (item.get("tls") or {}).get("secretName") or ""
         if not kind:
-            reader.bad(f"{path}.type", f"expected one of {', '.join(LISTENER_TYPES)}; it is missing", f"add type; only a listener named {', '.join(LISTENER_TYPES)} may leave it out")
+            reader.bad(
+                f"{path}.type",
+                f"expected one of {', '.join(LISTENER_TYPES)}; it is missing",
+                f"add type; only a listener named {', '.join(LISTENER_TYPES)} may leave it out",
+            )
         elif kind in ("ssl", "wss", "quic") and not item.get("tls"):
-            reader.bad(f"{path}.tls", f"expected tls.secretName: a listener of type {kind} needs a certificate", "make a Secret of type kubernetes.io/tls and name it here", "listener-without-certificate")
+            reader.bad(
+                f"{path}.tls",
+                f"expected tls.secretName: a listener of type {kind} needs a certificate",
+                "make a Secret of type kubernetes.io/tls and name it here",
+                "listener-without-certificate",
+            )
         elif kind in ("tcp", "ws") and item.get("tls"):
-            reader.bad(f"{path}.tls", f"expected no certificate: a listener of type {kind} is not encrypted", f"use type {'ssl' if kind == 'tcp' else 'wss'}, or remove tls")
+            reader.bad(
+                f"{path}.tls",
+                f"expected no certificate: a listener of type {kind} is not encrypted",
+                f"use type {'ssl' if kind == 'tcp' else 'wss'}, or remove tls",
+            )
         if kind and item.get("port"):
             result.append(Listener(name, kind, item["port"], secret))
     ports: dict[tuple[int, bool], str] = {}
     for listener in result:
         other = ports.setdefault((listener.port, listener.type == "quic"), listener.name)
         if other != listener.name:
-            reader.bad(f"spec.listeners.{listener.name}.port", f"expected a port of its own; {listener.port} is {other}'s too", "choose another port", "port-collision")
+            reader.bad(
+                f"spec.listeners.{listener.name}.port", f"expected a port of its own; {listener.port} is {other}'s too", "choose another port", "port-collision"
+            )
     # In an order of their own: a patch that adds one must not move the others' variables and roll the pods.
     return tuple(sorted(result, key=lambda listener: (LISTENER_TYPES.index(listener.type), listener.name)))
 

@@ -79,7 +79,7 @@ class _Invalid(Exception):
 def _compose(text: str, source: str, first_line: int = 1) -> yaml.Node | None:
     """The node tree of the one document in `text`; refuses what is not YAML."""
     try:
-        return yaml.compose(text, Loader=_Loader)  # type: ignore[no-any-return]
+        return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + first_line}:{mark.column + 1}" if mark else ""
@@ -112,7 +112,7 @@ _RESOLVER = yaml.resolver.Resolver()
 
 
 def _tag(value: str) -> str:
-    return str(_RESOLVER.resolve(yaml.ScalarNode, value, (True, False)))
+    return str(_RESOLVER.resolve(yaml.ScalarNode, value, (True, False)))  # type: ignore[no-untyped-call]
 
 
 def _node(data: Any) -> yaml.Node:
@@ -144,11 +144,11 @@ class Document:
 
     __slots__ = ("_data", "_node", "changed", "first_line", "kind", "source", "text")
 
-    def __init__(self, text: str, source: str, first_line: int = 1, node: yaml.Node | None = None) -> None:
+    def __init__(self, text: str, source: str, first_line: int = 1, *, node: yaml.Node | None = None, data: Any = None) -> None:
         self.text, self.source, self.first_line = text, source, first_line
-        self.changed = False
+        self.changed = data is not None
         self._node = node
-        self._data: Any = None
+        self._data = data
         head = _KIND.search(text)
         self.kind: str = head[1] if head else str(self.data.get("kind", ""))
 
@@ -178,9 +178,7 @@ class Stream(NamedTuple):
 
 def new_document(data: dict[str, Any]) -> Document:
     """A document of the function's own."""
-    document = Document(f"kind: {data['kind']}\n", "")
-    document._data, document.changed = data, True
-    return document
+    return Document(f"kind: {data['kind']}\n", "", data=data)
 
 
 def read_stream(text: str, source: str = "stdin") -> Stream:
@@ -223,7 +221,7 @@ def read_resource_list(text: str, source: str = "stdin") -> Stream:
 
 
 def _item(text: str, node: yaml.Node, source: str) -> Document:
-    return Document(_slice(text, node), source, node.start_mark.line + 1, node)
+    return Document(_slice(text, node), source, node.start_mark.line + 1, node=node)
 
 
 def _slice(text: str, node: yaml.Node) -> str:

@@ -1,0 +1,1 @@
+"""What must hold for every input: properties, an independent model of the broker, and fuzzing."""

@@ -1,0 +1,89 @@
+"""Where things are in the user's repository: its overlays and clusters, and how messages name them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from emqx_gitops.errors import UsageFailure
+
+LAYER_FOLDERS = ("overlays", "clusters")
+KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder to render. `name` is how messages and output files call it."""
+
+    path: Path
+    name: str
+
+
+def kustomization_file(folder: Path) -> Path | None:
+    """The kustomization of a folder, by the three names that kustomize knows."""
+    return next((folder / name for name in KUSTOMIZATION_NAMES if (folder / name).is_file()), None)
+
+
+def find_root(start: Path) -> Path | None:
+    """The nearest folder at or above `start` that holds overlays or clusters."""
+    return next((folder for folder in (start, *start.parents) if _layers(folder)), None)
+
+
+def _layers(root: Path) -> list[Path]:
+    folders = [folder for name in LAYER_FOLDERS if (root / name).is_dir() for folder in sorted((root / name).iterdir())]
+    return [folder for folder in folders if kustomization_file(folder)]
+
+
+def shown(path: Path, root: Path | None = None) -> str:
+    """A path as messages name it: relative to `root` (or the current folder) where it is below it."""
+    base = root or Path.cwd()
+    try:
+        return path.relative_to(base).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def discover(start: Path) -> list[Target]:
+    """Every overlay and cluster of the repository around `start`."""
+    root = find_root(start)
+    if root is None:
+        message = f"--all: expected overlays/*/kustomization.yaml or clusters/*/kustomization.yaml at or above {start}; found none"
+        raise UsageFailure(message, "run it inside the repository, or name the folders to render")
+    return [Target(folder, shown(folder, root)) for folder in _layers(root)]
+
+
+def targets(paths: list[str], all_layers: bool) -> list[Target]:
+    """What a command line asks to render."""
+    if bool(paths) == all_layers:
+        given = "both" if paths else "neither"
+        raise UsageFailure(f"expected folders to render or --all; got {given}", "for example: emqx-gitops render overlays/persistent")
+    return discover(Path.cwd()) if all_layers else [target(path) for path in dict.fromkeys(paths)]
+
+
+def target(path: str) -> Target:
+    """The folder named on the command line; a kustomization file stands for its folder."""
+    folder = Path(os.path.normpath(Path.cwd() / path))
+    if folder.is_file() and folder.name in KUSTOMIZATION_NAMES:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UsageFailure(f"{path}: expected a folder with a kustomization.yaml; there is no such folder", _meant(path))
+    if kustomization_file(folder) is None:
+        raise UsageFailure(f"{path}: expected a folder with a kustomization.yaml; it holds none", _meant(path))
+    return Target(folder, target_name(folder))
+
+
+def target_name(path: Path) -> str:
+    """Relative to the repository around it, so that a message does not depend on the current folder's depth."""
+    root = find_root(path.parent)
+    return shown(path, root) if root else path.name
+
+
+def _meant(path: str) -> str:
+    root = find_root(Path.cwd())
+    names = [shown(folder, root) for folder in _layers(root)] if root else []
+    close = difflib.get_close_matches(Path(path).as_posix(), names, n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return "name one of: " + ", ".join(names) if names else "name a folder that `kustomize build` accepts"

@@ -1,0 +1,72 @@
+"""Targets -> renderings, in parallel and fail-closed: text that may be handed on, or the problems that forbid it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from emqx_fn.problem import Problem, Refusal
+from emqx_gitops import guard, resources
+from emqx_gitops.errors import Problems
+from emqx_gitops.kustomize import Kustomize
+from emqx_gitops.process import parallel
+from emqx_gitops.project import Target
+from emqx_gitops.resources import Resource
+from emqx_gitops.sources import Built, Origin
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What one target became. With problems, the text must not be handed on."""
+
+    name: str
+    origin: Origin
+    text: str
+    resources: tuple[Resource, ...]
+    problems: tuple[Problem, ...]
+    warnings: str = ""
+
+    def located(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Problems with the place in the source they come from; failing that, with the target's name."""
+        return _located(self.origin, self.name, problems)
+
+
+def render_all(targets: list[Target], kustomize: Kustomize, jobs: int) -> list[Rendering]:
+    """Every target rendered, up to `jobs` at a time."""
+    return parallel(partial(render, kustomize), targets, jobs)
+
+
+def render(kustomize: Kustomize, target: Target) -> Rendering:
+    """One target rendered and guarded."""
+    origin = Built(target.path)
+    build = kustomize.build(target.path)
+    if build.problems:
+        return Rendering(target.name, origin, "", (), _located(origin, target.name, build.problems))
+    return _guarded(target.name, origin, build.text, build.warnings, stamped=True)
+
+
+def from_text(name: str, origin: Origin, text: str) -> Rendering:
+    """A stream that was rendered before, perhaps by somebody else's tools: the policy says whether it forms a cluster."""
+    return _guarded(name, origin, text, "", stamped=False)
+
+
+def _guarded(name: str, origin: Origin, text: str, warnings: str, *, stamped: bool) -> Rendering:
+    try:
+        found = resources.read(text, name)
+    except Refusal as refusal:
+        return Rendering(name, origin, "", (), _located(origin, name, refusal.problems))
+    return Rendering(name, origin, text, found, _located(origin, name, guard.check(found, stamped=stamped)), warnings)
+
+
+def _located(origin: Origin, name: str, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    return tuple(problem if problem.where else problem._replace(where=name) for problem in origin.locate(tuple(problems)))
+
+
+def required(renderings: list[Rendering]) -> list[Rendering]:
+    """The renderings, or all their problems as one failure."""
+    problems = [problem for rendering in renderings for problem in rendering.problems]
+    if problems:
+        # What is wrong in the base shows in each overlay: say it once.
+        raise Problems(list(dict.fromkeys(problems)))
+    return renderings

@@ -1,0 +1,205 @@
+"""Problem -> file:line:column of the YAML that a person wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import yaml
+
+from emqx_fn.problem import Problem
+from emqx_gitops import layers
+from emqx_gitops.layers import Fragment, Layer, Place
+from emqx_gitops.project import shown
+
+_STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
+_HASH = re.compile(r"-[a-z0-9]{10}$")
+
+
+class Hit(NamedTuple):
+    """A place that says something about the field: how many steps of its path it has, and how far down its layer is."""
+
+    steps: int
+    depth: int
+    place: Place
+
+
+class Origin(Protocol):
+    """Where a rendering comes from."""
+
+    def locate(self, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+        """The problems, each with its place in the origin; a place that cannot be told stays as it is."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A rendering that kustomize built from a folder."""
+
+    folder: Path
+
+    def locate(self, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+        """Look in every file that the folder is built from."""
+        found = layers.walk(self.folder) if problems else []
+        # Positions that come from the function are those of kustomize's merged stream: nobody can open that.
+        return tuple(problem._replace(where=_where(_hits(problem, found))) for problem in problems)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A rendering that was there before: files, or standard input."""
+
+    texts: tuple[tuple[Path, str], ...]
+
+    def locate(self, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+        """Look in the text itself."""
+        fragments = [fragment for file, text in self.texts for fragment in layers.plain(file, text)] if problems else []
+        return tuple(problem._replace(where=problem.where or _where(_hits_in(problem, fragments))) for problem in problems)
+
+
+def _where(hits: Iterable[Hit]) -> str:
+    found = list(hits)
+    if not found:
+        return ""
+    # The most of the path wins; then the topmost layer, whose value is the one that counts.
+    place = min(found, key=lambda hit: (-hit.steps, hit.depth)).place
+    return f"{shown(place.file)}:{place.line}:{place.column}"
+
+
+def _steps(problem: Problem) -> list[str]:
+    return [quoted or plain for quoted, plain in _STEP.findall(problem.path)]
+
+
+def _hits(problem: Problem, found: list[Layer]) -> Iterator[Hit]:
+    kind, _, name = problem.object.partition("/")
+    steps = _steps(problem)
+    for layer in found:
+        if not kind:
+            yield from _in_kustomization(layer, problem, steps)
+            continue
+        yield from _by_field(layer, name, steps)
+        yield from _generated(layer, kind, name, steps)
+        yield from _hits_in(problem, layers.fragments(layer))
+
+
+def _hits_in(problem: Problem, fragments: Iterable[Fragment]) -> Iterator[Hit]:
+    kind, _, name = problem.object.partition("/")
+    for fragment in fragments:
+        if kind and fragment.about(kind, name):
+            yield from _in_fragment(fragment, _steps(problem), to_key=problem.message.startswith("expected a known field"))
+
+
+def _in_kustomization(layer: Layer, problem: Problem, steps: list[str]) -> Iterator[Hit]:
+    """A problem of kustomize itself: the list item that its message names."""
+    for item in layers.sequence(layer.root, steps[0]) if steps else []:
+        if layers.scalar(item) and problem.message.endswith(f" {layers.scalar(item)}"):
+            yield Hit(1, layer.depth, _place(layer, item))
+
+
+def _place(layer: Layer, node: yaml.Node) -> Place:
+    return Place(layer.file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _by_field(layer: Layer, name: str, steps: list[str]) -> Iterator[Hit]:
+    """Fields of a kustomization that set a field of an object: replicas, images, namespace."""
+    if steps == ["spec", "replicas"]:
+        nodes = _replicas(layer, name)
+    elif steps[-1:] == ["image"]:
+        nodes = _images(layer)
+    elif steps == ["metadata", "namespace"]:
+        nodes = iter([layers.value(layer.root, "namespace")])
+    else:
+        nodes = iter(())
+    yield from (Hit(len(steps), layer.depth, _place(layer, node)) for node in nodes if node is not None)
+
+
+def _replicas(layer: Layer, name: str) -> Iterator[yaml.Node | None]:
+    known = layers.names_below(name, layer.renames)
+    return (layers.value(item, "count") for item in layers.sequence(layer.root, "replicas") if layers.scalar(item, "name") in known)
+
+
+def _images(layer: Layer) -> Iterator[yaml.Node | None]:
+    """The new tag (or digest, or name) of what is an image of EMQX by its old name or its new one."""
+    for item in layers.sequence(layer.root, "images"):
+        if "emqx" in layers.scalar(item, "name") + layers.scalar(item, "newName"):
+            yield layers.value(item, "newTag") or layers.value(item, "digest") or layers.value(item, "newName")
+
+
+def _generated(layer: Layer, kind: str, name: str, steps: list[str]) -> Iterator[Hit]:
+    """Entries of a generated ConfigMap or Secret: a line of an env file, a literal, a file."""
+    names = layers.names_below(name, layer.renames) | layers.names_below(_HASH.sub("", name), layer.renames)
+    for item in layers.sequence(layer.root, {"ConfigMap": "configMapGenerator", "Secret": "secretGenerator"}.get(kind, "")):
+        if layers.scalar(item, "name") not in names:
+            continue
+        yield Hit(0, layer.depth, _place(layer, item))
+        if steps[:1] == ["data"] and len(steps) > 1:
+            yield from (Hit(len(steps), layer.depth, place) for place in _entries(layer, item, steps[1]))
+
+
+def _entries(layer: Layer, generator: yaml.Node, key: str) -> Iterator[Place]:
+    for literal in layers.sequence(generator, "literals"):
+        if layers.scalar(literal).partition("=")[0] == key:
+            yield _place(layer, literal)
+    for file in [*layers.sequence(generator, "envs"), layers.value(generator, "env")]:
+        path = (layer.folder / layers.scalar(file)).resolve()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        yield from (Place(path, number, 1) for number, line in enumerate(lines, 1) if line.partition("=")[0].strip() == key)
+    for file in layers.sequence(generator, "files"):
+        given, _, path_text = layers.scalar(file).rpartition("=")
+        path = (layer.folder / path_text).resolve()
+        if (given or path.name) == key:
+            yield Place(path, 1, 1)
+
+
+def _in_fragment(fragment: Fragment, steps: list[str], *, to_key: bool) -> Iterator[Hit]:
+    if isinstance(fragment.node, yaml.SequenceNode):
+        yield from _in_operations(fragment, steps)
+        return
+    node: yaml.Node = fragment.node
+    mark, count = _start(node), 0
+    for step in steps:
+        pair = _enter(node, step)
+        if pair is None:
+            break
+        key, node = pair
+        count += 1
+        at_value = isinstance(node, yaml.ScalarNode) and node.value and not (to_key and count == len(steps))
+        mark = node.start_mark if at_value else key.start_mark
+    yield Hit(count, fragment.layer.depth, fragment.place(mark))
+
+
+def _start(node: yaml.Node) -> yaml.Mark:
+    name = layers.value(layers.value(node, "metadata"), "name")
+    return name.start_mark if name is not None else node.start_mark
+
+
+def _enter(node: yaml.Node, step: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """Where a step leads: a key of a mapping; an entry of a list by name, by another of its values, or by position."""
+    if isinstance(node, yaml.MappingNode):
+        return layers.entry(node, step)
+    if not isinstance(node, yaml.SequenceNode):
+        return None
+    named = [item for item in node.value if layers.scalar(item, "name") == step]
+    by_value = [item for item in node.value if isinstance(item, yaml.MappingNode) and any(layers.scalar(field) == step for _, field in item.value)]
+    by_index = node.value[int(step) : int(step) + 1] if step.isdigit() else []
+    found = [*named, *by_value, *by_index]
+    return (found[0], found[0]) if found else None
+
+
+def _in_operations(fragment: Fragment, steps: list[str]) -> Iterator[Hit]:
+    """JSON 6902 operations: the one whose path leads to the field, or to what contains it."""
+    for operation in fragment.node.value:
+        pointer = layers.value(operation, "path")
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in layers.scalar(pointer).split("/")[1:]]
+        if pointer is None or not _leads_to(parts, steps):
+            continue
+        mark = (layers.value(operation, "value") or pointer).start_mark
+        yield Hit(min(len(parts), len(steps)), fragment.layer.depth, fragment.place(mark))
+
+
+def _leads_to(parts: list[str], steps: list[str]) -> bool:
+    """Whether a pointer names the field or a container of it; a pointer counts list entries where a path names them."""
+    pairs = zip(parts, steps, strict=False)
+    return 0 < len(parts) <= len(steps) and all(part == step or part.isdigit() or part == "-" for part, step in pairs)

@@ -8,7 +8,7 @@ cd -P -- "${self%/*}/../../../.." && root=$PWD && cd -- "$here" || exit 1
 
 for yaml in "$root"/.venv/lib/python3*/site-packages/yaml/__init__.py; do
     if [ -r "$yaml" ] && [ -x "$root/.venv/bin/python" ]; then
-        exec "$root/.venv/bin/python" -I "$root/plugins/emqx_fn" "$kind" "$@"
+        exec "$root/.venv/bin/python" -I "$root/plugins/emqx_fn/__main__.py" "$kind" "$@"
     fi
 done
 
@@ -23,7 +23,7 @@ for folder in $PATH; do
     esac
     if [ -x "$folder/python3" ] &&
         "$folder/python3" -I -c 'import sys, yaml; sys.exit(sys.version_info < (3, 10))' </dev/null >/dev/null 2>&1; then
-        exec "$folder/python3" -I "$root/plugins/emqx_fn" "$kind" "$@"
+        exec "$folder/python3" -I "$root/plugins/emqx_fn/__main__.py" "$kind" "$@"
     fi
 done
 

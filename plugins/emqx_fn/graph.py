@@ -6,11 +6,12 @@ an object if the object has it now or had it in a layer below.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from emqx_fn import shape
 from emqx_fn.family import is_emqx_image
-from emqx_fn.problem import refuse
+from emqx_fn.problem import Refusal, refuse
 from emqx_fn.wire import Document
 
 PREVIOUS_NAMES = "internal.config.kubernetes.io/previousNames"
@@ -41,7 +42,7 @@ def text(data: Any, *path: str) -> str:
 
 
 class Object:
-    """A Kubernetes object of the stream."""
+    """A Kubernetes object of the stream. Refuses one whose fields have not the types that Kubernetes gives them."""
 
     __slots__ = ("data", "document", "name", "names")
 
@@ -49,6 +50,9 @@ class Object:
         self.document = document
         self.data = document.data
         self.name = text(self.data, "metadata", "name")
+        misfits = shape.problems(document.kind, self.name or "?", self.data)
+        if misfits:
+            raise Refusal(misfits)
         # in order: the name now, then earlier names
         earlier = self.annotation(PREVIOUS_NAMES).split(",")
         self.names = (self.name, *(name for name in reversed(earlier) if name and name != self.name))
@@ -81,6 +85,7 @@ class Graph:
         for document in documents:
             self._by_kind.setdefault(document.kind, []).append(document)
         self._objects: dict[int, Object] = {}
+        self._services: dict[int, list[Object]] = {}
 
     def objects(self, kind: str, mentions: Iterable[str] = ()) -> Iterator[Object]:
         """Objects of a kind; with `mentions`, only those whose text has one of the words (the rest stays unread)."""
@@ -103,6 +108,13 @@ class Graph:
     def remove(self, found: Object) -> None:
         self.documents.remove(found.document)
         self._by_kind[found.kind].remove(found.document)
+
+    def once(self, workload: Object, find: Callable[[Graph, Object], list[Object]]) -> list[Object]:
+        """What `find` answers for a workload, asked once a run."""
+        found = self._services.get(id(workload))
+        if found is None:
+            found = self._services[id(workload)] = find(self, workload)
+        return found
 
     def resolve(self, kind: str, name: str, referrer: Object) -> Object | None:
         """The object that `name` in `referrer` means, or None. Refuses when two would fit."""
@@ -150,7 +162,11 @@ def selects(selector: dict[str, Any], labels: dict[str, Any]) -> bool:
 
 
 def services_of(graph: Graph, workload: Object) -> list[Object]:
-    """Services of the workload's namespace that select its pods, in stream order."""
+    """Services of the workload's namespace that select its pods, in stream order. No run changes a label or a selector."""
+    return graph.once(workload, _services_of)
+
+
+def _services_of(graph: Graph, workload: Object) -> list[Object]:
     labels = pod_labels(workload)
     words = [str(value) for value in labels.values()]
     return [

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from emqx_fn.problem import Problem, Refusal, refuse, render
-from emqx_fn.run import inject, validate
+from emqx_fn.run import inject
 from emqx_fn.wire import Document, load, read_resource_list, read_stream, write_resource_list, write_stream
 
 KINDS = ("EmqxCluster", "EmqxPolicy")
@@ -81,6 +81,8 @@ def _exec_plugin(kind: str, path: str) -> str:
 
 
 def _validated(documents: list[Document], config: dict[str, Any]) -> str:
+    from emqx_fn.policy import validate  # a render with an EmqxCluster does not need it
+
     problems = validate(documents, config)
     if problems:
         raise Refusal(problems)

@@ -1,10 +1,9 @@
-"""One run over a stream: find the clusters, inject each, check each; or only say what a run would change."""
+"""One run over a stream: find the clusters, inject each, check each."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from emqx_fn import API_VERSION, GROUP, __version__
@@ -12,14 +11,14 @@ from emqx_fn import graph as g
 from emqx_fn.check import WAIVABLE, Checker
 from emqx_fn.environment import by_hand, inline_secrets
 from emqx_fn.graph import Graph, Object
-from emqx_fn.inject import PLACEHOLDER, Injector
+from emqx_fn.inject import Injector
 from emqx_fn.plan import stamp_facts
 from emqx_fn.problem import Problem, Refusal, refuse
-from emqx_fn.rbac import Access, account_of
-from emqx_fn.record import MISSING, Path, Record, shown
+from emqx_fn.rbac import Access
+from emqx_fn.record import Record
 from emqx_fn.settings import Resolver, Settings, find_workload
-from emqx_fn.spec import Spec, Waiver, parse_policy, parse_spec
-from emqx_fn.wire import Document, dump, load, new_document, read_stream
+from emqx_fn.spec import Spec, Waiver, parse_spec
+from emqx_fn.wire import Document, new_document
 
 WRITTEN = f"{GROUP}/written"  # on the EmqxCluster: the record
 RENDERED_BY = f"{GROUP}/rendered-by"  # on the workload: the stamp
@@ -31,7 +30,7 @@ LOCAL_CONFIG = "config.kubernetes.io/local-config"
 
 def inject(documents: list[Document], config: dict[str, Any]) -> list[Document]:
     """The documents with every cluster injected and checked. Raises Refusal with all problems of the run."""
-    graph = Graph(_not_empty(documents))
+    graph = Graph(not_empty(documents))
     settings = _settings_objects(graph, config)
     problems: list[Problem] = []
     taken: set[int] = set()
@@ -41,18 +40,19 @@ def inject(documents: list[Document], config: dict[str, Any]) -> list[Document]:
         except Refusal as refusal:
             problems += refusal.problems
     if problems:
-        raise Refusal(_unique(problems))
+        raise Refusal(unique(problems))
     return graph.documents
 
 
-def _not_empty(documents: list[Document]) -> list[Document]:
+def not_empty(documents: list[Document]) -> list[Document]:
+    """The documents, in a list of its own. Refuses an empty stream."""
     if not documents:
         message = "expected the resources of a build; got an empty stream, and empty output would delete the cluster"
         raise refuse("empty-stream", "", "", message, "list the workload under resources of the kustomization that runs the plugin")
     return list(documents)
 
 
-def _unique(problems: list[Problem]) -> list[Problem]:
+def unique(problems: list[Problem]) -> list[Problem]:
     """One problem a field: a wrong value is also not the derived one, and saying so twice helps nobody."""
     first: dict[tuple[str, str, str], Problem] = {}
     for problem in problems:
@@ -61,13 +61,14 @@ def _unique(problems: list[Problem]) -> list[Problem]:
     return list(first.values())
 
 
-def _is_settings(data: dict[str, Any]) -> bool:
+def is_settings(data: dict[str, Any]) -> bool:
+    """Whether an object is of this project's API group; a foreign CRD may have a kind of the same name."""
     return str(data.get("apiVersion", "")).startswith(f"{GROUP}/")
 
 
 def _settings_objects(graph: Graph, config: dict[str, Any]) -> list[Object]:
     """The EmqxClusters to apply: those of the stream, or the one that the config itself is."""
-    found = [item for item in graph.objects("EmqxCluster") if _is_settings(item.data)]
+    found = [item for item in graph.objects("EmqxCluster") if is_settings(item.data)]
     name = g.text(config, "metadata", "name") or "inject"
     if "spec" not in config:
         if not found:
@@ -101,20 +102,21 @@ def _cluster(graph: Graph, settings: Object, taken: set[int]) -> list[Problem]:
         raise Refusal(problems)
     workload = find_workload(graph, label, settings.name, spec, taken)
     taken.add(id(workload))
-    record = Record(settings.annotation(WRITTEN))
+    record = read_record(settings)
     problems = _write(graph, workload, settings, spec, record)
     _leave_record(settings, record)
-    return _waived(problems, spec.allow)
+    return waived(problems, spec.allow)
 
 
 def _write(graph: Graph, workload: Object, settings: Object, spec: Spec, record: Record) -> list[Problem]:
-    container, resolved, problems = _resolve(graph, workload, str(settings), spec, record)
-    problems += _apply(graph, workload, container, resolved, record)
+    container, resolved, problems = resolve(graph, workload, str(settings), spec, record)
+    problems += apply(graph, workload, container, resolved, record)
     _stamp(workload, settings.data.get("spec"), resolved)
     return problems
 
 
-def _resolve(graph: Graph, workload: Object, label: str, spec: Spec, record: Record) -> tuple[dict[str, Any], Settings, list[Problem]]:
+def resolve(graph: Graph, workload: Object, label: str, spec: Spec, record: Record) -> tuple[dict[str, Any], Settings, list[Problem]]:
+    """The EMQX container of a workload, its settings, and what is wrong with them."""
     container = _container(workload)
     hand, problems = by_hand(graph, workload, container, record)
     problems += inline_secrets(hand)
@@ -134,7 +136,7 @@ def _container(workload: Object) -> dict[str, Any]:
     return found[0]
 
 
-def _apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: Settings, record: Record) -> list[Problem]:
+def apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: Settings, record: Record) -> list[Problem]:
     """Write the plan, then check what came out."""
     hand, _ = by_hand(graph, workload, container, record)
     injector = Injector(graph, workload, container, resolved, record, hand)
@@ -150,28 +152,44 @@ def _apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: 
 
 def _stamp(workload: Object, spec: Any, resolved: Settings) -> None:
     """Say on the workload, not on its pods, who rendered it and for what: a new plugin release must not roll the pods."""
-    annotations = workload.data.setdefault("metadata", {}).setdefault("annotations", {})
+    annotations = _annotations(workload)
     annotations[RENDERED_BY] = f"emqx-gitops/{__version__}"
     annotations[RENDERED_FOR] = stamp_facts(resolved)
-    annotations[RENDERED_SPEC] = json.dumps(_plain(spec or {}), separators=(",", ":"), sort_keys=True)
-    workload.document.changed = True
+    annotations[RENDERED_SPEC] = json.dumps(plain(spec or {}), separators=(",", ":"), sort_keys=True)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Data for json: scalars in their own spelling become strings."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, str) else value
 
 
-def _leave_record(settings: Object, record: Record) -> None:
-    annotations = settings.data.setdefault("metadata", {}).setdefault("annotations", {})
+def read_record(settings: Object) -> Record:
+    """What the function wrote last time. Refuses a record that is not the function's own."""
+    try:
+        return Record(settings.annotation(WRITTEN))
+    except (ValueError, AttributeError, IndexError):
+        message = "expected what the plugin itself wrote there"
+        raise refuse("invalid-value", str(settings), f"metadata.annotations[{WRITTEN}]", message, "remove this annotation: no file should have it") from None
+
+
+def _annotations(target: Object) -> dict[str, Any]:
+    metadata = target.data["metadata"]
+    if metadata.get("annotations") is None:
+        metadata["annotations"] = {}
+    annotations = metadata["annotations"]
     if not isinstance(annotations, dict):
-        raise refuse("invalid-value", str(settings), "metadata.annotations", "expected a mapping", "write the annotations as a mapping")
+        raise refuse("invalid-value", str(target), "metadata.annotations", "expected a mapping", "write the annotations as a mapping")
+    target.document.changed = True
+    return annotations
+
+
+def _leave_record(settings: Object, record: Record) -> None:
+    annotations = _annotations(settings)
     annotations[WRITTEN] = record.text()
-    settings.document.changed = True
 
 
 _COMPARISON = re.compile(r"(>=|<=|==|>|<)([\d.]+)")
@@ -196,162 +214,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(numbers + [0] * (3 - len(numbers)))
 
 
-def _waived(problems: list[Problem], allow: tuple[Waiver, ...]) -> list[Problem]:
+def waived(problems: list[Problem], allow: tuple[Waiver, ...]) -> list[Problem]:
+    """The problems without those that `policy.allow` waives."""
     rules = {waiver.rule for waiver in allow} & WAIVABLE
     return [problem for problem in problems if problem.rule not in rules]
-
-
-# -- the same checks without writing
-
-
-def check(text: str, config: dict[str, Any] | None = None) -> list[Problem]:
-    """The problems of a stream, rendered or written by hand: what is wrong in it, and what an injection would still change."""
-    try:
-        return validate(read_stream(text).documents, config or {})
-    except Refusal as refusal:
-        return list(refusal.problems)
-
-
-def validate(documents: list[Document], config: dict[str, Any]) -> list[Problem]:
-    """Like `check`, for documents that are already split. Works on copies."""
-    label = f"EmqxPolicy/{g.text(config, 'metadata', 'name') or 'check'}"
-    allow, problems = parse_policy(config.get("spec"), label)
-    graph = Graph(_not_empty([_copy(document) for document in documents]))
-    found = g.candidates(graph)
-    if not found:
-        message = "expected a Deployment or StatefulSet that runs EMQX; the build has none"
-        raise refuse("no-workload", label, "", message, "add it to resources; a mirrored image is found by the container name emqx")
-    settings = {item.name: item for item in graph.objects("EmqxCluster") if _is_settings(item.data)}
-    for workload in found:
-        try:
-            problems += _waived(_check_workload(graph, workload, settings), allow)
-        except Refusal as refusal:
-            problems += refusal.problems
-    return _unique(problems)
-
-
-def _copy(document: Document) -> Document:
-    return Document(document.output(), document.source, document.first_line)
-
-
-def _check_workload(graph: Graph, workload: Object, settings: dict[str, Object]) -> list[Problem]:
-    stamp = workload.annotation(RENDERED_SPEC)
-    if account_of(workload).startswith(PLACEHOLDER):
-        message = "expected a rendered workload; the plugin has not run"
-        fix = "build with `kustomize build --enable-alpha-plugins`, and list transformers: [../../plugins/inject] in the layer"
-        return [Problem("not-rendered", str(workload), "spec.template.spec.serviceAccountName", message, fix)]
-    try:
-        data = json.loads(stamp) if stamp else {}
-    except ValueError:
-        raise refuse("invalid-value", str(workload), f"metadata.annotations[{RENDERED_SPEC}]", "expected JSON", "render again") from None
-    spec, problems = parse_spec(data, f"EmqxCluster/{workload.name}")
-    if problems:
-        return problems
-    own = settings.get(workload.name)
-    record = Record(own.annotation(WRITTEN) if own else "")
-    container, resolved, problems = _resolve(graph, workload, f"EmqxCluster/{workload.name}", spec, record)
-    stale = _stale_facts(workload, resolved)
-    if stale:
-        return problems + stale
-    written = [document for document in graph.documents if document.kind in _WRITTEN_KINDS and _is_near(document, workload)]
-    before = [load(dump(document.data), "stdin") for document in written]
-    added = len(graph.documents)
-    problems += _apply(graph, workload, container, resolved, record)
-    for document, original in zip(written, before, strict=True):
-        problems += _would_change(document, original, stamped=bool(stamp))
-    problems += [problem for document in graph.documents[added:] for problem in _would_add(document, stamped=bool(stamp))]
-    return _waived(problems, spec.allow)
-
-
-_WRITTEN_KINDS = frozenset({"Deployment", "StatefulSet", "Role", "RoleBinding", "NetworkPolicy"})
-# Fields that a person may change or leave out above the layer that runs the plugin; the members find each other all the same.
-_FREE = ("startupProbe", "readinessProbe", "livenessProbe", f"{GROUP}/rendered-", RENDERED_SPEC)
-# What hand-written YAML must say itself, whatever else it leaves to the defaults.
-_NEEDED = ("env[EMQX_CLUSTER__", "env[EMQX_NAME]", "env[EMQX_HOST]")
-
-
-def _is_near(document: Document, workload: Object) -> bool:
-    return any(name in document.text for name in workload.names)
-
-
-def _would_change(document: Document, before: Any, *, stamped: bool) -> list[Problem]:
-    """What an injection would still change: something was changed since, or was never there."""
-    name = f"{document.kind}/{g.text(document.data, 'metadata', 'name')}"
-    problems = []
-    for path, old, new in _differences(before, document.data, ()):
-        place = shown(path)
-        if any(part in place for part in _FREE) or not (stamped or any(part in place for part in _NEEDED)):
-            continue
-        rule, fix = (
-            ("stale", "add transformers: [../../plugins/inject] to the layer that changes it")
-            if stamped
-            else ("not-injected", "run the plugin over this workload, or add it by hand")
-        )
-        problems.append(Problem(rule, name, place, f"expected {_brief(new)}; got {_brief(old)}", fix))
-    return problems
-
-
-def _differences(before: Any, after: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:
-    """Fields that differ, lists of named entries by name and whatever their order."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in [*before, *(key for key in after if key not in before)]:
-            yield from _differences(before.get(key, MISSING), after.get(key, MISSING), (*path, key))
-    elif path and isinstance(path[-1], str) and path[-1] in _LIST_KEYS and isinstance(after, list):
-        field = _LIST_KEYS[path[-1]]
-        old = {item.get(field): item for item in before if isinstance(item, dict)} if isinstance(before, list) else {}
-        new = {item.get(field): item for item in after if isinstance(item, dict)}
-        for key in [*old, *(key for key in new if key not in old)]:
-            entry = (*path, (field, key))
-            if path[-1] == "containers":
-                yield from _differences(old.get(key, MISSING), new.get(key, MISSING), entry)
-            elif old.get(key) != new.get(key):
-                yield entry, old.get(key, MISSING), new.get(key, MISSING)
-    elif before != after:
-        yield path, before, after
-
-
-_LIST_KEYS = {"containers": "name", "env": "name", "volumeMounts": "mountPath", "volumes": "name", "ports": "name"}
-
-
-def _brief(value: Any) -> str:
-    """A value in a message, short enough to read."""
-    if value is MISSING:
-        return "nothing"
-    if isinstance(value, dict) and "value" in value and "name" in value:
-        return repr(str(value["value"]))
-    text = json.dumps(_plain(value), separators=(", ", ": "), ensure_ascii=False)
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _would_add(document: Document, *, stamped: bool) -> list[Problem]:
-    name = f"{document.kind}/{g.text(document.data, 'metadata', 'name')}"
-    if document.kind == "Role":
-        message = "expected the permission to get the Endpoints that discovery reads; no Role bound to the pods' ServiceAccount gives it"
-        return [Problem("not-injected", name, "", message, "run the plugin over this build, or add it by hand")]
-    if document.kind == "ServiceAccount" and stamped:
-        return [Problem("stale", name, "", "expected the ServiceAccount of the pods in the build; there is none", "add it again")]
-    return []
-
-
-def _stale_facts(workload: Object, resolved: Settings) -> list[Problem]:
-    """A layer above changed what the function computed from, and did not run it again."""
-    text = workload.annotation(RENDERED_FOR)
-    if not text:
-        return []
-    try:
-        facts = json.loads(text)
-        now = json.loads(stamp_facts(resolved))
-    except ValueError:
-        raise refuse("invalid-value", str(workload), f"metadata.annotations[{RENDERED_FOR}]", "expected JSON", "render again") from None
-    names = {"version": "the image", "replicas": "spec.replicas"}
-    return [
-        Problem(
-            "stale",
-            str(workload),
-            {"version": "spec.template.spec.containers", "replicas": "spec.replicas"}[key],
-            f"expected {key} {facts.get(key)!r}, which the plugin rendered for; {names[key]} now says {now[key]!r}",
-            "add transformers: [../../plugins/inject] to the layer that changes it",
-        )
-        for key in names
-        if facts.get(key) != now[key]
-    ]

@@ -164,7 +164,7 @@ FIELDS: dict[str, Field] = {
 
 POLICY_FIELDS: dict[str, Field] = {"allow": _ALLOW}
 
-_LISTENER_NAME = re.compile(r"[a-z]([a-z0-9]|-(?=[a-z0-9])){0,14}")
+LISTENER_NAME = re.compile(r"[a-z]([a-z0-9]|-(?=[a-z0-9])){0,14}")
 
 
 class SecretKey(NamedTuple):
@@ -263,7 +263,7 @@ class _Reader:
             return {}
         result = {}
         for key, item in value.items():
-            if not _LISTENER_NAME.fullmatch(str(key)):
+            if not LISTENER_NAME.fullmatch(str(key)):
                 message = f"expected a port name (at most 15 of a-z, 0-9 and -); got {_show(key)}"
                 self.bad(path, message, "Kubernetes names a port after the listener: choose such a name")
             elif item is not None:

@@ -48,32 +48,39 @@ def _scalar(value: str, style: str | None) -> Any:
         return Scalar(value, style)
     if value in _CONSTANTS:
         return _CONSTANTS[value]
-    first = value[0]
-    if (first.isalpha() or first in "/_$(") and value.lower() not in _AMBIGUOUS:
+    if _is_plain_word(value):
         return value
     return int(value) if _INTEGER.fullmatch(value) else Scalar(value, "")
 
 
-def _data(node: yaml.Node) -> Any:
+def _data(node: yaml.Node, budget: list[int]) -> Any:
+    """A node as data. `budget` counts down the nodes that may still be built: aliases of aliases grow without bound."""
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise _Invalid("expected a document of a size that a person writes; its aliases unfold to far more", "write out what the aliases stand for", node)
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node.value, node.style)
     if isinstance(node, yaml.SequenceNode):
-        return [_data(item) for item in node.value]
+        return [_data(item, budget) for item in node.value]
     result: dict[Any, Any] = {}
     for key_node, value_node in node.value:
         key = key_node.value
         if not isinstance(key_node, yaml.ScalarNode):
-            raise _Invalid("a mapping key that is no text", key_node.start_mark)
+            raise _Invalid("expected text as a key", "write the key as text", key_node)
         if key in result:
-            raise _Invalid(f"the key {key!r} stands twice in one mapping", key_node.start_mark)
-        result[key] = _data(value_node)
+            raise _Invalid(f"expected each key once; {key!r} stands twice in one mapping", "keep one of them", key_node)
+        result[key] = _data(value_node, budget)
     return result
 
 
+def _build(node: yaml.Node) -> Any:
+    return _data(node, [100_000 + 2 * node.end_mark.index])
+
+
 class _Invalid(Exception):
-    def __init__(self, message: str, mark: yaml.Mark) -> None:
+    def __init__(self, message: str, fix: str, node: yaml.Node) -> None:
         super().__init__(message)
-        self.message, self.mark = message, mark
+        self.message, self.fix, self.mark = message, fix, node.start_mark
 
 
 def _compose(text: str, source: str, first_line: int = 1) -> yaml.Node | None:
@@ -100,19 +107,33 @@ def load(text: str, source: str, first_line: int = 1) -> Any:
 
 def _checked(node: yaml.Node, source: str, first_line: int = 1) -> Any:
     try:
-        return _data(node)
+        return _build(node)
     except _Invalid as error:
         where = f"{source}:{error.mark.line + first_line}:{error.mark.column + 1}"
-        raise refuse("not-yaml", "", "", f"expected unique text keys: {error.message}", "keep one of them", where) from None
+        raise refuse("not-yaml", "", "", error.message, error.fix, where) from None
     except RecursionError:
         raise _not_yaml("it is nested too deeply, or refers to itself", f"{source}:{first_line}:1") from None
+
+
+def _is_plain_word(value: str) -> bool:
+    """Whether a plain scalar is a string to every YAML reader, told by its first letter; most are."""
+    first = value[:1]
+    return (first.isalpha() or first in ("/", "_", "$")) and value.lower() not in _AMBIGUOUS
+
+
+class _Emitter(_Dumper):
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> str:
+        """PyYAML's own answer, without its regular expressions where the first letter tells."""
+        if kind is yaml.ScalarNode and _is_plain_word(value):
+            return _STR
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
 _RESOLVER = yaml.resolver.Resolver()
 
 
 def _tag(value: str) -> str:
-    return str(_RESOLVER.resolve(yaml.ScalarNode, value, (True, False)))  # type: ignore[no-untyped-call]
+    return _STR if _is_plain_word(value) else str(_RESOLVER.resolve(yaml.ScalarNode, value, (True, False)))  # type: ignore[no-untyped-call]
 
 
 def _node(data: Any) -> yaml.Node:
@@ -136,7 +157,7 @@ def _style(value: str) -> str | None:
 
 def dump(data: Any) -> str:
     """`data` as one YAML document in block style, with the scalars' own spelling."""
-    return str(yaml.serialize(_node(data), Dumper=_Dumper, allow_unicode=True, width=1 << 20))
+    return str(yaml.serialize(_node(data), Dumper=_Emitter, allow_unicode=True, width=1 << 20))
 
 
 class Document:
@@ -212,25 +233,27 @@ def read_resource_list(text: str, source: str = "stdin") -> Stream:
     if kind != "ResourceList":
         message = "expected a ResourceList (config.kubernetes.io/v1) on standard input, or a config file as the first argument"
         raise refuse("wrong-protocol", "", "", message, "run it by `kustomize build --enable-alpha-plugins`, or as a KRM function")
-    items = fields["items"][1].value if "items" in fields else []
-    documents = [_item(text, node, source) for node in items]
+    items = fields["items"][1] if "items" in fields else None
+    if items is not None and not isinstance(items, yaml.SequenceNode):
+        raise refuse("wrong-protocol", "", "items", "expected a list of objects", "run it by a KRM orchestrator such as kpt or kustomize")
+    documents = [_item(text, node, source) for node in (items.value if items else [])]
     if "functionConfig" not in fields:
         return Stream(documents, None, "")
     node = fields["functionConfig"][1]
-    return Stream(documents, _checked(node, source), _slice(text, node))
+    return Stream(documents, _checked(node, source), _slice(text, node, source))
 
 
 def _item(text: str, node: yaml.Node, source: str) -> Document:
-    return Document(_slice(text, node), source, node.start_mark.line + 1, node=node)
+    return Document(_slice(text, node, source), source, node.start_mark.line + 1, node=node)
 
 
-def _slice(text: str, node: yaml.Node) -> str:
+def _slice(text: str, node: yaml.Node, source: str) -> str:
     """The lines of a node without their common indentation; flow style and odd indentation are written anew."""
     indent = node.start_mark.column
     piece = text[node.start_mark.index : node.end_mark.index].rstrip() + "\n"
     first, *rest = piece.splitlines(keepends=True)
     if getattr(node, "flow_style", True) or any(line.strip() and not line.startswith(" " * indent) for line in rest):
-        return dump(_data(node))
+        return dump(_checked(node, source))
     return first + "".join(line[indent:] if line.strip() else line for line in rest)
 
 

@@ -45,8 +45,8 @@ class Tree:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
 
-    def where(self, path: str, object: str = "Deployment/emqx", message: str = "expected something", top: str = "top") -> str:
-        (problem,) = Built(self.root / top).locate((Problem("rule", object, path, message, "fix"),))
+    def where(self, path: str, about: str = "Deployment/emqx", message: str = "expected something", top: str = "top") -> str:
+        (problem,) = Built(self.root / top).locate((Problem("rule", about, path, message, "fix"),))
         return problem.where
 
 
@@ -83,19 +83,19 @@ def test_an_unknown_field_is_shown_at_its_name(tree: Tree) -> None:
 
 
 def test_an_object_that_no_file_has(tree: Tree) -> None:
-    assert tree.where("spec", object="Role/emqx") == ""
+    assert tree.where("spec", about="Role/emqx") == ""
 
 
 @pytest.mark.parametrize("name", ["emqx", "b-emqx-s", "a-b-emqx-s-t"], ids=["own name", "name of the middle", "name of the top"])
 def test_an_object_under_any_of_its_names(tree: Tree, name: str) -> None:
     tree.write("middle/kustomization.yaml", "resources: [../base]\nnamePrefix: b-\nnameSuffix: -s\n")
     tree.write("top/kustomization.yaml", "resources: [../middle]\nnamePrefix: a-\nnameSuffix: -t\n")
-    assert tree.where("spec.replicas", object=f"Deployment/{name}") == "base/deployment.yaml:6:13"
+    assert tree.where("spec.replicas", about=f"Deployment/{name}") == "base/deployment.yaml:6:13"
 
 
 def test_a_name_that_no_layer_gives_is_another_object(tree: Tree) -> None:
     tree.write("top/kustomization.yaml", "resources: [../base]\nnamePrefix: a-\n")
-    assert tree.where("spec.replicas", object="Deployment/b-emqx") == ""
+    assert tree.where("spec.replicas", about="Deployment/b-emqx") == ""
 
 
 def test_replicas_of_the_kustomization(tree: Tree) -> None:
@@ -106,7 +106,7 @@ def test_replicas_of_the_kustomization(tree: Tree) -> None:
 @pytest.mark.parametrize("field", ["newTag: 6.0.0", "digest: sha256:00", "newName: mirror/emqx"])
 def test_image_of_the_kustomization(tree: Tree, field: str) -> None:
     tree.write("top/kustomization.yaml", f"resources: [../base]\nimages:\n  - name: other\n    newTag: x\n  - name: emqx/emqx\n    {field}\n")
-    assert tree.where("spec.template.spec.containers[emqx].image") == f"top/kustomization.yaml:6:{5 + len(field.split(':')[0]) + 2}"
+    assert tree.where("spec.template.spec.containers[emqx].image") == f"top/kustomization.yaml:6:{5 + len(field.split(':', maxsplit=1)[0]) + 2}"
 
 
 def test_namespace_of_the_kustomization(tree: Tree) -> None:
@@ -119,6 +119,13 @@ def test_a_patch_file_wins_over_what_it_patches(tree: Tree) -> None:
     tree.write("top/patch.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: emqx}\nspec:\n  replicas: 5\n")
     assert tree.where("spec.replicas") == "top/patch.yaml:5:13"
     assert tree.where("spec.template.spec.containers[emqx].image") == "base/deployment.yaml:13:18"
+
+
+def test_the_last_of_two_patches_counts(tree: Tree) -> None:
+    tree.write("top/kustomization.yaml", "resources: [../base]\npatches:\n  - path: first.yaml\n  - path: last.yaml\n")
+    for name in ("first", "last"):
+        tree.write(f"top/{name}.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: emqx}\nspec:\n  replicas: 5\n")
+    assert tree.where("spec.replicas") == "top/last.yaml:5:13"
 
 
 def test_a_patch_in_the_old_field(tree: Tree) -> None:
@@ -202,11 +209,12 @@ def test_entries_of_a_generated_config_map(tree: Tree) -> None:
     tree.write("top/base.hocon", "a = 1\n")
     tree.write("top/other.conf", "b = 1\n")
     name = "ConfigMap/a-settings-6ct58987ht"
-    assert tree.where("data.SECOND", object=name) == "top/emqx.env:3:1"
-    assert tree.where("data.LITERAL", object=name) == "top/kustomization.yaml:6:16"
-    assert tree.where("data.renamed", object=name) == "top/base.hocon:1:1"
-    assert tree.where("data[other.conf]", object=name) == "top/kustomization.yaml:4:5"
-    assert tree.where("metadata", object="ConfigMap/settings") == "top/kustomization.yaml:4:5"
+    assert tree.where("data.SECOND", about=name) == "top/emqx.env:3:1"
+    assert tree.where("data.LITERAL", about=name) == "top/kustomization.yaml:6:16"
+    assert tree.where("data.renamed", about=name) == "top/base.hocon:1:1"
+    assert tree.where("data[other.conf]", about=name) == "top/other.conf:1:1"
+    assert tree.where("data.NOWHERE", about=name) == "top/kustomization.yaml:4:5"
+    assert tree.where("metadata", about="ConfigMap/settings") == "top/kustomization.yaml:4:5"
 
 
 def test_a_component_and_a_transformer_are_part_of_the_build(tree: Tree) -> None:
@@ -215,7 +223,7 @@ def test_a_component_and_a_transformer_are_part_of_the_build(tree: Tree) -> None
     tree.write("part/patch.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: emqx}\nspec: {replicas: 9}\n")
     tree.write("top/settings.yaml", "apiVersion: x/v1\nkind: EmqxCluster\nmetadata: {name: inject}\nspec: {version: '9'}\n")
     assert tree.where("spec.replicas") == "part/patch.yaml:4:18"
-    assert tree.where("spec.version", object="EmqxCluster/inject") == "top/settings.yaml:4:17"
+    assert tree.where("spec.version", about="EmqxCluster/inject") == "top/settings.yaml:4:17"
 
 
 def test_layers_that_name_each_other_end(tree: Tree) -> None:

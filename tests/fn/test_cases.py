@@ -18,7 +18,7 @@ CASES = sorted(path.parent for path in (Path(__file__).parent / "cases").rglob("
 
 def run_function(config: Path, stream: bytes) -> subprocess.CompletedProcess[bytes]:
     kind = yaml.safe_load(config.read_text())["kind"]
-    command = [sys.executable, "-I", str(ROOT / "plugins" / "emqx_fn"), kind, str(config)]
+    command = [sys.executable, "-I", str(ROOT / "plugins" / "emqx_fn" / "__main__.py"), kind, str(config)]
     return subprocess.run(command, input=stream, capture_output=True, check=False, timeout=60)
 
 

@@ -39,7 +39,7 @@ def test_an_empty_answer_deletes_everything_so_the_function_never_gives_one(tmp_
     result = build(with_plugin(tmp_path / "k", "Silent"), plugin_home=plugin(tmp_path / "home", "Silent", "exit 0"))
     assert (result.returncode, result.stdout) == (0, "")
     answer = subprocess.run(
-        [sys.executable, "-I", str(ROOT / "plugins" / "emqx_fn"), "EmqxCluster", str(ROOT / "plugins" / "inject" / "emqxcluster.yaml")],
+        [sys.executable, "-I", str(ROOT / "plugins" / "emqx_fn" / "__main__.py"), "EmqxCluster", str(ROOT / "plugins" / "inject" / "emqxcluster.yaml")],
         input=b"",
         capture_output=True,
         check=False,

@@ -79,6 +79,15 @@ def _layer(overlay: str, tag: str) -> str:
     )
 
 
+@pytest.mark.parametrize(
+    "golden", sorted(HERE.rglob("expected.yaml")) + sorted((HERE / "goldens").glob("*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_the_policy_accepts_what_the_plugin_rendered(golden: Path, clone: Path) -> None:
+    layer = "resources: [all.yaml]\nvalidators: [../../plugins/check]\n"
+    write(clone / "clusters" / "x", {"kustomization.yaml": layer, "all.yaml": golden.read_text()})
+    assert objects(rendered(clone / "clusters" / "x")) == objects(golden.read_text())
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_one_replica_renders(overlay: str) -> None:
     found = objects(rendered(HERE / "single" / overlay))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from emqx_fn.run import check
+from emqx_fn.policy import check
 
 from . import broker
 from .builds import MODES, OVERLAYS, PLUGINS, ROOT, Mode, documents, image, kustomization, kustomize, settings, settings_patch

@@ -24,7 +24,12 @@ from typing import IO
 
 MODULES = Path(__file__).resolve().parent
 ROOT = MODULES.parents[1]
-GO = ROOT / ".tools" / "go" / "bin" / "go"
+sys.path.insert(0, str(ROOT / "tools"))
+
+from bootstrap import go_environment  # noqa: E402 - found by the line above
+
+# `make GO=…` hands it down in the environment.
+GO = Path(os.environ.get("GO") or ROOT / ".tools" / "go" / "bin" / "go")
 OUTPUT = ROOT / ".tools" / "cluster"
 
 KUBERNETES_VERSION = "k8s.io/component-base/version"
@@ -115,13 +120,19 @@ def flags(program: Program) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The user's proxy and caches; but the pinned compiler, no workspace of theirs and no C compiler."""
-    return {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "", "CGO_ENABLED": "0"}
+    env, _ = go_environment(OUTPUT / "bin")
+    return env
+
+
+def cache_flags() -> list[str]:
+    """Set-up decides where Go keeps its caches: its own folder for somebody who does not use Go."""
+    _, private = go_environment(OUTPUT / "bin")
+    return private
 
 
 def compiler_version() -> str:
     if not GO.exists():
-        raise BuildError(f"{GO.relative_to(ROOT)}: expected the pinned Go compiler\n  fix: make setup")
+        raise BuildError(f"{GO}: expected the Go compiler of the set-up\n  fix: make setup")
     answer = subprocess.run([GO, "version"], env=environment(), capture_output=True, text=True, check=True)
     return answer.stdout.strip()
 
@@ -175,12 +186,12 @@ def build(program: Program, wanted: str) -> None:
 
 
 def compile_to(new: Path, program: Program) -> None:
-    command: list[str | Path] = [GO, "build", "-v", *flags(program), "-o", new, program.package]
+    command: list[str | Path] = [GO, "build", "-v", *cache_flags(), *flags(program), "-o", new, program.package]
     with subprocess.Popen(command, cwd=program.folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None  # asked for above; this tells the type checker
         said = follow(program, process.stderr)
     if process.returncode:
-        raise BuildError(f"{program.name}: go build failed\n{said}  fix: see above; a registry out of reach is told by GOPROXY")
+        raise BuildError(f"{program.name}: go build failed\n{said}  fix: mend what is said above; where modules come through a proxy, set GOPROXY")
 
 
 def follow(program: Program, lines: IO[str]) -> str:

@@ -14,24 +14,9 @@ _INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _API_VERSION = re.compile(r"[a-z0-9][a-z0-9.-]*/[a-z0-9]+")
 # What of a structural schema is plain JSON Schema and decides about values.
-_KEPT = [
-    "type",
-    "enum",
-    "pattern",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "multipleOf",
-    "minLength",
-    "maxLength",
-    "minItems",
-    "maxItems",
-    "uniqueItems",
-    "minProperties",
-    "maxProperties",
-    "required",
-]
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength")
+_SIZES = ("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties")
+_KEPT = ("type", "enum", "pattern", "required", *_BOUNDS, *_SIZES)
 _MANY = ("allOf", "anyOf", "oneOf")
 
 

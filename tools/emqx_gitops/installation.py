@@ -125,7 +125,7 @@ def generate(plugin: Path) -> None:
 
 def _launcher(kind: str) -> str:
     python = shlex.quote(sys.executable)
-    function = shlex.quote(str(Path(__file__).resolve().parents[1] / "emqx_fn"))
+    function = shlex.quote(str(Path(__file__).resolve().parents[1] / "emqx_fn" / "__main__.py"))
     gone = shlex.quote(f"emqx-gitops: {sys.executable} is gone; run in the new environment: emqx-gitops plugin install --force")
     return (
         f"#!/bin/sh\n# Written by `emqx-gitops plugin install`.\n"

@@ -18,7 +18,8 @@ try:
 except ImportError:  # a PyYAML built without libyaml: slower, the same result
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
-_FOLDER_FIELDS = ("resources", "components", "bases", "generators", "transformers", "validators")
+# Components first: they patch the resources beside them.
+_FOLDER_FIELDS = ("components", "resources", "bases", "generators", "transformers", "validators")
 
 
 class Rename(NamedTuple):
@@ -135,26 +136,27 @@ def sequence(node: yaml.Node | None, key: str) -> list[yaml.Node]:
 def walk(folder: Path) -> list[Layer]:
     """The layers of a build, topmost first. What is not on this machine (a Git URL) is left out."""
     layers: list[Layer] = []
-    waiting: deque[tuple[Path, tuple[Rename, ...], int]] = deque([(folder, (), 0)])
-    seen = set()
+    waiting: deque[tuple[Path, tuple[Layer, ...]]] = deque([(folder, ())])
+    seen: set[tuple[Path, tuple[Rename, ...]]] = set()
     while waiting:
-        current, above, depth = waiting.popleft()
-        layer = _layer(current, above, depth)
-        if layer is None or (layer.file, layer.renames) in seen:
+        current, above = waiting.popleft()
+        layer = _layer(current, above)
+        # kustomize refuses layers that contain themselves; its message comes through here.
+        if layer is None or (layer.file, layer.renames) in seen or any(layer.file == upper.file for upper in above):
             continue
         seen.add((layer.file, layer.renames))
         layers.append(layer)
-        waiting.extend((child, layer.renames, depth + 1) for child in _folders(layer))
+        waiting.extend((child, (layer, *above)) for child in _folders(layer))
     return layers
 
 
-def _layer(folder: Path, above: tuple[Rename, ...], depth: int) -> Layer | None:
+def _layer(folder: Path, above: tuple[Layer, ...]) -> Layer | None:
     file = kustomization_file(folder)
     nodes = compose(_text(file)) if file else []
     if file is None or not nodes or not isinstance(nodes[0], yaml.MappingNode):
         return None
     rename = Rename(scalar(nodes[0], "namePrefix"), scalar(nodes[0], "nameSuffix"))
-    return Layer(file, nodes[0], (rename, *above), depth)
+    return Layer(file, nodes[0], (rename, *(above[0].renames if above else ())), len(above))
 
 
 def _folders(layer: Layer) -> Iterator[Path]:
@@ -173,12 +175,12 @@ def _paths(layer: Layer) -> Iterator[Path]:
 
 
 def fragments(layer: Layer) -> Iterator[Fragment]:
-    """What a layer's own files say about objects, patches first: they win over what they patch."""
-    for item in sequence(layer.root, "patches"):
+    """What a layer's own files say about objects; first what wins: patches over what they patch, and the last of them."""
+    for item in reversed(sequence(layer.root, "patches")):
         yield from _patch(layer, item)
-    for item in sequence(layer.root, "patchesStrategicMerge"):
+    for item in reversed(sequence(layer.root, "patchesStrategicMerge")):
         yield from _patch_text(layer, item, None)
-    for item in sequence(layer.root, "patchesJson6902"):
+    for item in reversed(sequence(layer.root, "patchesJson6902")):
         yield from _patch(layer, item)
     for path in _paths(layer):
         if path.is_file():

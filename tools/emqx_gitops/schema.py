@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emqx_fn import API_VERSION
-from emqx_fn.spec import _LISTENER_NAME as LISTENER_NAME
-from emqx_fn.spec import FIELDS, POLICY_FIELDS, Field
+from emqx_fn.spec import FIELDS, LISTENER_NAME, POLICY_FIELDS, Field
 
 KINDS = {"emqxcluster": "EmqxCluster", "emqxpolicy": "EmqxPolicy"}
 _DRAFT = "http://json-schema.org/draft-07/schema#"

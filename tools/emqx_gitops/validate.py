@@ -100,7 +100,7 @@ def _result(rendering: Rendering, by_schema: list[Problem]) -> Result:
 
 
 def _policy(rendering: Rendering) -> list[Problem]:
-    from emqx_fn.run import check
+    from emqx_fn.policy import check
 
     # Without a cluster the inventory has said so already.
     return check(rendering.text) if any(resource.is_emqx for resource in rendering.resources) else []

@@ -1,0 +1,1 @@
+"""How long the function takes, against what cannot be avoided."""

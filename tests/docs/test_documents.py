@@ -1,0 +1,132 @@
+"""What the documents show exists: commands, options, targets, links; and both languages show the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import typer
+
+from emqx_gitops.cli import app
+
+from .documents import ROOT, anchor, blocks, commands, documents, headings, links, tracked
+
+DOCUMENTS = documents()
+MAKE = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+MAKE_VARIABLES = {"ARGS", "FORCE", "GO", "KUBECONFORM", "KUSTOMIZE", "LINKS", "PYTHON"}
+CLI = typer.main.get_command(app)
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_make_target_exists(document: Path) -> None:
+    shown = [command[1:] for command in commands(document.read_text(encoding="utf-8")) if command[0] == "make"]
+    unknown = [word for words in shown for word in words if not _make_word(word)]
+    assert unknown == []
+
+
+def _make_word(word: str) -> bool:
+    variable, equals, _ = word.partition("=")
+    return variable in MAKE_VARIABLES if equals else word in MAKE
+
+
+def test_every_make_variable_is_one_of_the_makefile() -> None:
+    assert set(re.findall(r"^([A-Z]+) \?=", read("Makefile"), re.MULTILINE)) == MAKE_VARIABLES
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_verb_and_option_exists(document: Path) -> None:
+    shown = [command[1:] for command in commands(document.read_text(encoding="utf-8")) if command[0] == "emqx-gitops"]
+    assert [problem for words in shown for problem in _unknown(CLI, words)] == []
+
+
+def _unknown(command: Any, words: list[str]) -> list[str]:
+    if hasattr(command, "commands"):
+        verb = next((word for word in words if not word.startswith("-")), "")
+        # In prose, an ellipsis stands for any verb.
+        return [] if verb in ("", "…") else _unknown(command.commands[verb], words[words.index(verb) + 1 :]) if verb in command.commands else [verb]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help", "-h"}
+    return [word for word in words if word.startswith("-") and word != "-" and word.partition("=")[0] not in known]
+
+
+@pytest.mark.parametrize(("line", "found"), [("frobnicate overlays/x", ["frobnicate"]), ("render --frob x", ["--frob"]), ("render --all", [])])
+def test_an_unknown_verb_or_option_is_seen(line: str, found: list[str]) -> None:
+    assert _unknown(CLI, line.split()) == found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    broken = [target for target in links(document.read_text(encoding="utf-8")) if not _leads_somewhere(document, target)]
+    assert broken == []
+
+
+def _leads_somewhere(document: Path, target: str) -> bool:
+    if target.startswith("https://"):
+        return True
+    path, _, fragment = unquote(target).partition("#")
+    found = document.parent / path if path else document
+    if not found.resolve().is_relative_to(ROOT) or not found.exists():
+        return False
+    return not fragment or fragment in [anchor(title) for title in headings(found.read_text(encoding="utf-8"))]
+
+
+def test_both_languages_show_the_same_blocks() -> None:
+    english, chinese = (
+        [re.sub(r"# .*", "#", block.text) for block in blocks(read(path)) if block.language != "mermaid"] for path in ("README.md", "README.zh.md")
+    )
+    assert chinese == english
+
+
+def test_both_languages_have_as_many_sections() -> None:
+    english, chinese = (headings(read(path)) for path in ("README.md", "README.zh.md"))
+    # In Chinese there is one more: where the steps of the 2020 article are.
+    assert len(chinese) == len(english) + 1
+
+
+def test_readme_explains_every_step_of_continuous_integration() -> None:
+    steps = [f"make {words}".strip() for words in re.findall(r"^step(?: ([a-z-]+))?$", read(".ci/run"), re.MULTILINE)]
+    assert steps == ["make", "make lint", "make test", "make test-cluster"]
+    shown = {" ".join(command) for command in commands(read("README.md"))}
+    assert set(steps) <= shown
+
+
+# Written so that this file does not hold what it looks for.
+_FORBIDDEN = re.compile(
+    "|".join(
+        [
+            r"(?<![\w.$}~/-])/(?:root|work)/",
+            r"/(?:home|Users)/(?!USER|you\b|x\b)\w+/",
+            r"proxy\.golang\.\w+",
+            r"sum\.golang\.\w+",
+            r"pypi\.(?:org|python)",
+            r"pythonhosted\.\w+",
+            r"deb\.debian\.\w+",
+            r"registry\.npmjs\.\w+",
+        ]
+    )
+)
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    own = Path(__file__).resolve()
+    found = [f"{name(path)}: {match[0]}" for path in tracked() if path != own for match in _FORBIDDEN.finditer(_text(path))]
+    assert found == []
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.mark.parametrize("text", ["see /root/x", "in '/work/main'", "https://pypi.org/simple", "GOPROXY=https://proxy.golang.org", "/home/someone/x"])
+def test_what_names_a_machine_or_a_registry_is_seen(text: str) -> None:
+    assert _FORBIDDEN.search(text)

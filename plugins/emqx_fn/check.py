@@ -13,6 +13,7 @@ from emqx_fn.settings import Settings
 # Rules that `spec.policy.allow` may waive: the cluster can still form, and the user may know better.
 WAIVABLE = frozenset({"fs-group", "inline-secret", "not-ready-addresses", "ordered-ready-with-claims", "probe-port"})
 
+_PLUGINS = "/opt/emqx/data/loaded_plugins"
 # First releases that write the default list of plugins into an empty data/.
 _PLUGINS_FIXED = {(4, 3): Version(4, 3, 19), (4, 4): Version(4, 4, 8)}
 
@@ -106,8 +107,8 @@ class Checker:
     def listeners(self) -> None:
         s = self.s
         ports = {s.dashboard_port: "spec.dashboard.port", 4370: "Erlang distribution", 5369: "RPC"}
-        if s.family.management_bind:
-            ports[8081] = "the HTTP API"
+        if s.family.management_port:
+            ports[s.family.management_port] = "the HTTP API"
         for listener in s.listeners:
             path = f"spec.listeners.{listener.name}"
             if listener.port in ports and listener.type != "quic":
@@ -170,6 +171,7 @@ class Checker:
 
     def mounts(self) -> None:
         volumes = {g.text(volume, "name") for volume in g.items(g.pod_spec(self.workload), "volumes")} | set(self.claims)
+        mounted = [g.text(mount, "mountPath") for mount in g.items(self.container, "volumeMounts")]
         for mount in g.items(self.container, "volumeMounts"):
             path = f"spec.template.spec.containers[{self.container.get('name')}].volumeMounts[{mount.get('mountPath')}]"
             name = g.text(mount, "name")
@@ -186,6 +188,7 @@ class Checker:
             if where == "/opt/emqx/data/mnesia" and version.major >= 5:
                 message = f"expected /opt/emqx/data: EMQX {version} keeps its configuration and certificates there too, not only mnesia/"
                 self.bad("data-mount", path, message, fix)
-            if where == "/opt/emqx/data" and version < _PLUGINS_FIXED.get((version.major, version.minor), Version(4, 3, 0)):
+            hides_plugins = version < _PLUGINS_FIXED.get((version.major, version.minor), Version(4, 3, 0)) and _PLUGINS not in mounted
+            if where == "/opt/emqx/data" and hides_plugins:
                 reason = f"an empty volume hides loaded_plugins, and EMQX {version} starts without HTTP API and dashboard"
                 self.bad("data-mount", path, f"expected /opt/emqx/data/mnesia: over /opt/emqx/data {reason}", fix)

@@ -52,7 +52,7 @@ class Family(NamedTuple):
     quic: bool
     dashboard_bind: str
     dashboard_inet6: tuple[str, ...]
-    management_bind: str  # variable of the 4.x HTTP API's address; empty: the dashboard's port serves it
+    management_port: int  # port of the 4.x HTTP API; 0: the dashboard's port serves it
     dashboard_password: str
     api_secret: str  # variable of the default API credentials' secret, which ship as admin/public
     status_path: str  # answers without authentication
@@ -64,7 +64,7 @@ class Family(NamedTuple):
     @property
     def status_port(self) -> str:
         """Name of the container port that answers `status_path`."""
-        return "mgmt" if self.management_bind else "dashboard"
+        return "mgmt" if self.management_port else "dashboard"
 
 
 _EMQX_4_1 = Family(
@@ -83,7 +83,7 @@ _EMQX_4_1 = Family(
     quic=False,
     dashboard_bind="EMQX_DASHBOARD__LISTENER__HTTP",
     dashboard_inet6=("EMQX_DASHBOARD__LISTENER__HTTP__INET6", "EMQX_MANAGEMENT__LISTENER__HTTP__INET6"),
-    management_bind="EMQX_MANAGEMENT__LISTENER__HTTP",
+    management_port=8081,
     dashboard_password="EMQX_DASHBOARD__DEFAULT_USER__PASSWORD",
     api_secret="EMQX_MANAGEMENT__DEFAULT_APPLICATION__SECRET",
     status_path="/status",
@@ -125,7 +125,7 @@ _CHANGES: tuple[tuple[Version, dict[str, Any]], ...] = (
             "quic": True,
             "dashboard_bind": "EMQX_DASHBOARD__LISTENERS__HTTP__BIND",
             "dashboard_inet6": ("EMQX_DASHBOARD__LISTENERS__HTTP__INET6",),
-            "management_bind": "",
+            "management_port": 0,
             "dashboard_password": "EMQX_DASHBOARD__DEFAULT_PASSWORD",
             "api_secret": "",
             "status_path": "/api/v5/status",

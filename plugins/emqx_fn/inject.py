@@ -242,7 +242,7 @@ class Injector:
         names: dict[Any, int] = {item.get("name"): item.get("containerPort", 0) for item in g.items(self.container, "ports")}
         port = request.get("port")
         number = names.get(port, port)
-        if request.get("path") == "/status" and self.s.family.management_bind == "" and number == 8081:
+        if request.get("path") == "/status" and self.s.family.management_port == 0 and number == 8081:
             fix = f"use port {self.s.dashboard_port}, or remove the probe: the plugin writes it"
             self.bad(
                 "probe-port",
@@ -286,7 +286,7 @@ class Injector:
             if not targets or any(target in numbers for target in targets):
                 for port in listeners:
                     self.service_port(service, port)
-            elif self.s.family.management_bind and any(target in ("dashboard", self.s.dashboard_port) for target in targets):
+            elif self.s.family.management_port and any(target in ("dashboard", self.s.dashboard_port) for target in targets):
                 self.service_port(service, next(port for port in plan.ports(self.s) if port.name == "mgmt"))
 
     def service_port(self, service: Object, port: plan.Port) -> None:
@@ -360,7 +360,7 @@ class Injector:
                 continue
             wanted = {"port": "mgmt"}
             had = self.record.last(policy, ("management",)) == wanted
-            if self.s.family.management_bind:
+            if self.s.family.management_port:
                 self.record.note(policy, ("management",), wanted)
                 if wanted not in ports:
                     rule["ports"] = [*ports, wanted]

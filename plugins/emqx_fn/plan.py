@@ -163,7 +163,7 @@ def unused_listeners(s: Settings, declared: set[int]) -> list[Entry]:
 def _dashboard(s: Settings) -> list[Entry]:
     f = s.family
     # 4.x takes the port alone for the IPv4 wildcard, and has no security profile that would change that.
-    address = str(s.dashboard_port) if f.management_bind else _address(s, s.dashboard_port)
+    address = str(s.dashboard_port) if f.management_port else _address(s, s.dashboard_port)
     entries = [Entry(f.dashboard_bind, address, why=f"as {s.config} says at spec.dashboard.port")]
     if s.ip_family == "IPv6":
         entries += [Entry(name, "true", why=f"as {s.config} says at spec.ipFamily") for name in f.dashboard_inet6]
@@ -188,8 +188,8 @@ def ports(s: Settings) -> list[Port]:
     """The container's ports: listeners in the order of the spec, then the HTTP API, then those between members."""
     result = [Port(port_name(listener), listener.port, "UDP" if listener.type == "quic" else "TCP", listener.name) for listener in s.listeners]
     result.append(Port("dashboard", s.dashboard_port))
-    if s.family.management_bind:
-        result.append(Port("mgmt", 8081))
+    if s.family.management_port:
+        result.append(Port("mgmt", s.family.management_port))
     return [*result, Port("erlang", ERLANG_PORT), Port("rpc", RPC_PORT)]
 
 

@@ -80,6 +80,15 @@ def _leads_somewhere(document: Path, target: str) -> bool:
     return not fragment or fragment in [anchor(title) for title in headings(found.read_text(encoding="utf-8"))]
 
 
+_PATH = re.compile(r"`((?:\.ci|\.github|base|docs|overlays|plugins|schemas|tests|tools)/[^`\s…<]*)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_path_of_the_repository_exists(document: Path) -> None:
+    named = _PATH.findall(document.read_text(encoding="utf-8"))
+    assert [path for path in named if not any(ROOT.glob(path.rstrip("/")))] == []
+
+
 def test_both_languages_show_the_same_blocks() -> None:
     english, chinese = (
         [re.sub(r"# .*", "#", block.text) for block in blocks(read(path)) if block.language != "mermaid"] for path in ("README.md", "README.zh.md")

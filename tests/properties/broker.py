@@ -19,6 +19,7 @@ _API_HOSTS = ("kubernetes.default.svc", "kubernetes.default", "kubernetes")
 _LINKED = {"emqx-tcp": "EMQX_TCP_PORT", "emqx-ssl": "EMQX_SSL_PORT", "emqx-ws": "EMQX_WS_PORT", "emqx-wss": "EMQX_WSS_PORT"}
 
 Release = tuple[int, int, int]
+ORDINARY = World()
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Node:
     @property
     def rpc_port(self) -> int:
         """5369; 4.2 shifts another base by the name's digits, because its entrypoint does not say `manual`."""
-        stateless = (4, 2) == self.release[:2] and self.config.get("rpc.port_discovery", "stateless") == "stateless"
+        stateless = self.release[:2] == (4, 2) and self.config.get("rpc.port_discovery", "stateless") == "stateless"
         server = self.config.get("rpc.server_port") if self.release >= (5, 8, 0) else None
         return 5370 + self._digits if stateless else int(server or self.config.get("rpc.tcp_server_port") or 5369)
 
@@ -78,7 +79,7 @@ class Outcome:
         return len(self.clusters) == 1 and len(self.clusters[0]) == count
 
 
-def run(objects: Iterable[Data], world: World = World()) -> Outcome:
+def run(objects: Iterable[Data], world: World = ORDINARY) -> Outcome:
     """Start every EMQX pod of these objects and let the nodes find each other."""
     cluster = Cluster(tuple(objects), world)
     nodes, reasons = _start(cluster)
@@ -332,10 +333,8 @@ def _address(cluster: Cluster, service: Data, pod: Pod, kind: str, namespace: st
 def _discover_dns(cluster: Cluster, node: Node) -> set[str]:
     name, kind = node.config.get("cluster.dns.name", "localhost"), _record_type(node.config, node.release)
     app = node.prefix if node.release >= (5, 0, 0) else node.config["cluster.dns.app"]
-    if kind == "srv":
-        found = cluster.services_targets(name)
-    else:
-        found = [ip for ip in cluster.resolve(name) if (":" in ip) == (kind == "aaaa")]
+    addresses = [ip for ip in cluster.resolve(name) if (":" in ip) == (kind == "aaaa")]
+    found = cluster.services_targets(name) if kind == "srv" else addresses
     if not found:
         raise _Alone(f"no {kind} record for {name!r}")
     return {f"{app}@{host}" for host in found}

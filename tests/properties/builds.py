@@ -23,15 +23,39 @@ from emqx_fn.wire import read_stream, write_stream
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
-FUNCTION = PLUGINS / "emqx_fn"
+FUNCTION = PLUGINS / "emqx_fn" / "__main__.py"
 CONFIG: dict[str, Any] = {"apiVersion": "emqx-gitops.dev/v1alpha1", "kind": "EmqxCluster", "metadata": {"name": "inject"}}
 CONFIG_TEXT = (PLUGINS / "inject" / "emqxcluster.yaml").read_text()
 SECONDS = 60.0
 
 # The newest release of each family, and the ones on either side of a change inside a family.
-FAMILIES = (
-    "4.1.5 4.2.14 4.3.0 4.3.22 4.4.0 4.4.19 5.0.0 5.0.3 5.0.4 5.0.9 5.0.26 5.1.6 5.2.1 5.3.2 5.4.1 5.5.1 5.6.1 5.7.2 5.8.9 5.9.3 5.10.4 6.0.3 6.1.4 6.2.2 6.3.0"
-).split()
+FAMILIES = [
+    "4.1.5",
+    "4.2.14",
+    "4.3.0",
+    "4.3.22",
+    "4.4.0",
+    "4.4.19",
+    "5.0.0",
+    "5.0.3",
+    "5.0.4",
+    "5.0.9",
+    "5.0.26",
+    "5.1.6",
+    "5.2.1",
+    "5.3.2",
+    "5.4.1",
+    "5.5.1",
+    "5.6.1",
+    "5.7.2",
+    "5.8.9",
+    "5.9.3",
+    "5.10.4",
+    "6.0.3",
+    "6.1.4",
+    "6.2.2",
+    "6.3.0",
+]
 OVERLAYS = ("deployment-ip", "statefulset-hostname", "persistent")
 
 
@@ -174,7 +198,9 @@ def kustomize(folder: Path, *options: str, plugin_home: str | Path = PLUGINS) ->
     return done.stdout
 
 
-def function(arguments: Iterable[str], data: bytes, *, cwd: str | Path | None = None, python: Iterable[str] = ("-I",), **changes: str) -> subprocess.CompletedProcess[bytes]:
+def function(
+    arguments: Iterable[str], data: bytes, *, cwd: str | Path | None = None, python: Iterable[str] = ("-I",), **changes: str
+) -> subprocess.CompletedProcess[bytes]:
     """The function as a process."""
     command = [sys.executable, *python, str(FUNCTION), *arguments]
     return subprocess.run(command, input=data, env=environment(**changes), cwd=cwd, capture_output=True, timeout=SECONDS)

@@ -223,7 +223,10 @@ class Cluster:
     def may_get_endpoints(self, pod: Pod, namespace: str, service: str) -> bool:
         """Whether a bound Role lets the pod's ServiceAccount get this one object."""
         return any(
-            "get" in rule.get("verbs", ()) and "" in rule.get("apiGroups", ()) and "endpoints" in rule.get("resources", ()) and service in rule.get("resourceNames", [service])
+            "get" in rule.get("verbs", ())
+            and "" in rule.get("apiGroups", ())
+            and "endpoints" in rule.get("resources", ())
+            and service in rule.get("resourceNames", [service])
             for role in self._roles(pod, namespace)
             for rule in role.get("rules") or []
         )
@@ -270,7 +273,7 @@ class Cluster:
             return False
         if isinstance(wanted, str):
             wanted = named_port(target.template, wanted)
-        return wanted is None and "port" not in item or wanted == port or (isinstance(wanted, int) and wanted <= port <= item.get("endPort", wanted))
+        return (wanted is None and "port" not in item) or wanted == port or (isinstance(wanted, int) and wanted <= port <= item.get("endPort", wanted))
 
 
 def emqx_container(template: Data) -> Data | None:

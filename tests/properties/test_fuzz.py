@@ -22,9 +22,10 @@ from .builds import CONFIG, MODES, documents, function, injected, main_in_proces
 SECONDS = 10.0
 _SEPARATOR = re.compile(rb"^---[ \t]*(?:#.*)?\r?\n", re.MULTILINE)
 _ODD: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1.5, 10**30, "", " ", "emqx", "$(EMQX_NAME)", "$(", "none", "k8s", "emqx/emqx", "emqx/emqx:latest", ":", "@", "a\nb", "ü", "x" * 5000, [], {}, [None], [[]], [{}], [1, "a"],
-    {"": None}, {"name": None}, {"name": 1}, {"name": "emqx"}, [{"name": "emqx"}], [{"name": ["x"]}], {"a": {"b": [{"c": 1}]}},
-)  # fmt: skip
+    *(None, True, False, 0, -1, 1.5, 10**30, "", " ", "emqx", "$(EMQX_NAME)", "$(", "none", "k8s", "emqx/emqx", "emqx/emqx:latest", ":", "@"),
+    *("a\nb", "ü", "x" * 5000, [], {}, [None], [[]], [{}], [1, "a"], {"": None}, {"name": None}, {"name": 1}, {"name": "emqx"}),
+    *([{"name": "emqx"}], [{"name": ["x"]}], [{"name": {}}], {"a": {"b": [{"c": 1}]}}, "[1]", "{}", "999999999999999999999"),
+)
 
 
 class Sandbox:
@@ -167,7 +168,28 @@ def scramble(data: bytearray, chance: Random) -> None:
     if operation == 0:
         del data[place:]
     elif operation == 1:
-        data[place:place] = chance.choice([b"\x00", b"\xff", b"\t", b"{", b"]", b": ", b"- ", b"&a ", b"*a ", b"---\n", b"\n", b"#", b"'", b'"', b"|\n", b"? ", b"!!python/object:os.system ", b"%YAML 1.1\n"])
+        data[place:place] = chance.choice(
+            [
+                b"\x00",
+                b"\xff",
+                b"\t",
+                b"{",
+                b"]",
+                b": ",
+                b"- ",
+                b"&a ",
+                b"*a ",
+                b"---\n",
+                b"\n",
+                b"#",
+                b"'",
+                b'"',
+                b"|\n",
+                b"? ",
+                b"!!python/object:os.system ",
+                b"%YAML 1.1\n",
+            ]
+        )
     elif operation == 2:
         del data[place : place + chance.randrange(1, 40)]
     elif operation == 3:
@@ -187,7 +209,15 @@ def test_any_bytes(sandbox: Sandbox, data: bytes, config: bytes) -> None:
 
 
 @settings(max_examples=200)
-@given(st.recursive(st.sampled_from(_ODD), lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["kind", "metadata", "spec", "name", "apiVersion", "items"]), inner, max_size=4)), max_leaves=12))
+@given(
+    st.recursive(
+        st.sampled_from(_ODD),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["kind", "metadata", "spec", "name", "apiVersion", "items"]), inner, max_size=4)
+        ),
+        max_leaves=12,
+    )
+)
 def test_any_config(sandbox: Sandbox, config: Any) -> None:
     sandbox.run(BASES[0].encode(), json.dumps(config).encode())
     sandbox.run(BASES[0].encode(), json.dumps({**CONFIG, "spec": config}).encode())
@@ -248,7 +278,14 @@ def test_bombs_as_config_and_as_resource_list(name: str, tmp_path: Path) -> None
 def test_changed_resource_lists(seed: int) -> None:
     """The KRM protocol: a refusal still answers with a ResourceList, or with nothing where there was none; never with items."""
     chance = Random(seed)
-    body = [{"apiVersion": "config.kubernetes.io/v1", "kind": "ResourceList", "items": documents(BASES[chance.randrange(len(BASES))]), "functionConfig": copy.deepcopy(CONFIG)}]
+    body = [
+        {
+            "apiVersion": "config.kubernetes.io/v1",
+            "kind": "ResourceList",
+            "items": documents(BASES[chance.randrange(len(BASES))]),
+            "functionConfig": copy.deepcopy(CONFIG),
+        }
+    ]
     for _ in range(chance.randrange(1, 4)):
         mutate(body, chance)
     items = body[0].get("items") if body and isinstance(body[0], dict) else None

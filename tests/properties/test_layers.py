@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -67,30 +66,26 @@ CASES = [(LAYERS[(MODES.index(mode) + FAMILIES.index(version)) % len(LAYERS)], m
 
 
 def case_id(case: tuple[Layer, Mode, str]) -> str:
-    return f"{case[0].__name__}-{case[1]}-{case[2]}"
+    return f"{case[0].__name__}-{case[1]}-{case[2]}".replace(":", "-")
 
 
-@pytest.fixture(scope="session")
-def renderings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[tuple[Layer, Mode, str]], str]]:
+@pytest.fixture(scope="module")
+def renderings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[str]]]:
     """All cases, built side by side while the first are looked at."""
     home = tmp_path_factory.mktemp("layers")
+
+    def rendering(case: tuple[Layer, Mode, str]) -> str:
+        layer, mode, version = case
+        return kustomize(layer(home / case_id(case), mode, version))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        running: dict[str, Any] = {}
-
-        def rendering(case: tuple[Layer, Mode, str]) -> str:
-            if not running:
-                for index, item in enumerate(CASES):
-                    layer, mode, version = item
-                    running[case_id(item)] = pool.submit(lambda layer=layer, index=index, mode=mode, version=version: kustomize(layer(home / str(index), mode, version)))
-            return str(running[case_id(case)].result())
-
-        yield rendering
+        yield {case_id(case): pool.submit(rendering, case) for case in CASES}
         pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
-def test_one_cluster_forms(case: tuple[Layer, Mode, str], renderings: Callable[[tuple[Layer, Mode, str]], str]) -> None:
-    objects = documents(renderings(case))
+def test_one_cluster_forms(case: tuple[Layer, Mode, str], renderings: dict[str, Future[str]]) -> None:
+    objects = documents(renderings[case_id(case)].result())
     outcome = broker.run(objects, World(ip_family=case[1].ip_family))
     assert outcome.reasons == ()
     assert outcome.is_one_cluster_of(MEMBERS)

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from .builds import CONFIG, CONFIG_TEXT, FAMILIES, FUNCTION, MODES, PLUGINS, ROOT, Mode, documents, function, injected, kustomization, kustomize, plugin_input, stream
+from .builds import (
+    CONFIG,
+    CONFIG_TEXT,
+    FAMILIES,
+    FUNCTION,
+    MODES,
+    PLUGINS,
+    ROOT,
+    Mode,
+    documents,
+    function,
+    injected,
+    kustomization,
+    kustomize,
+    plugin_input,
+    stream,
+)
 
 _LAUNCHER = PLUGINS / "emqx-gitops.dev" / "v1alpha1" / "emqxcluster" / "EmqxCluster"
 
@@ -39,15 +57,11 @@ def test_directly_both_give_the_same_objects(mode: Mode, version: str) -> None:
 
 @pytest.mark.parametrize("overlay", ["deployment-ip", "statefulset-hostname", "persistent"])
 def test_after_a_build_both_give_the_same_bytes(overlay: str, tmp_path: Path) -> None:
-    function_config = kustomization(tmp_path / "function", resources=["config.yaml"])
-    # kustomize takes a relative path only, and only within the build's root.
-    (tmp_path / "function" / "config.yaml").write_text(CONFIG_TEXT)
     plain = plain_overlay(tmp_path / "plain", overlay)
     as_exec = kustomize(kustomization(tmp_path / "exec", resources=[plain], transformers=[PLUGINS / "inject"]))
     annotated = with_function_annotation(tmp_path / "krm")
     as_krm = kustomize(kustomization(tmp_path / "krm", resources=[plain], transformers=[annotated]), "--enable-exec", plugin_home=tmp_path)
     assert as_krm == as_exec
-    assert function_config.exists()
 
 
 def plain_overlay(folder: Path, overlay: str) -> Path:
@@ -66,7 +80,7 @@ def with_function_annotation(folder: Path) -> str:
     """The inject config as a KRM function that kustomize runs itself; it starts a file below the kustomization only."""
     folder.mkdir()
     script = folder / "function.sh"
-    script.write_text(f"#!/bin/sh\nexec '{_python()}' -I '{FUNCTION}'\n")
+    script.write_text(f"#!/bin/sh\nexec '{sys.executable}' -I '{FUNCTION}'\n")
     script.chmod(0o755)
     config = json.loads(json.dumps(CONFIG))
     config["metadata"]["annotations"] = {"config.kubernetes.io/function": "exec:\n  path: ./function.sh\n"}
@@ -74,15 +88,7 @@ def with_function_annotation(folder: Path) -> str:
     return "config.yaml"
 
 
-def _python() -> str:
-    import sys
-
-    return sys.executable
-
-
 def test_the_launcher_gives_the_same_bytes_as_the_function(tmp_path: Path) -> None:
-    import subprocess
-
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG_TEXT)
     text = plugin_input("persistent")
@@ -91,7 +97,9 @@ def test_the_launcher_gives_the_same_bytes_as_the_function(tmp_path: Path) -> No
 
 
 def test_a_refusal_has_results_and_no_items() -> None:
-    objects = [item | {"spec": {"discovery": {"addressType": "hostnam"}}} if item["kind"] == "EmqxCluster" else item for item in documents(plugin_input("persistent"))]
+    objects = [
+        item | {"spec": {"discovery": {"addressType": "hostnam"}}} if item["kind"] == "EmqxCluster" else item for item in documents(plugin_input("persistent"))
+    ]
     code, result, problems = krm(resource_list(objects))
     assert code == 1
     assert result["items"] == []
@@ -103,7 +111,10 @@ def test_a_refusal_has_results_and_no_items() -> None:
 
 
 def test_both_protocols_report_the_same_problems(tmp_path: Path) -> None:
-    objects = [item | {"spec": {"listeners": {"tcp": {"port": 0}}, "versoin": 5}} if item["kind"] == "EmqxCluster" else item for item in documents(plugin_input("persistent"))]
+    objects = [
+        item | {"spec": {"listeners": {"tcp": {"port": 0}}, "versoin": 5}} if item["kind"] == "EmqxCluster" else item
+        for item in documents(plugin_input("persistent"))
+    ]
     config = tmp_path / "config.yaml"
     config.write_text(CONFIG_TEXT)
     text = yaml.dump_all(objects, Dumper=yaml.CSafeDumper)

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -187,11 +188,25 @@ def build(program: Program, wanted: str) -> None:
 
 def compile_to(new: Path, program: Program) -> None:
     command: list[str | Path] = [GO, "build", "-v", *cache_flags(), *flags(program), "-o", new, program.package]
-    with subprocess.Popen(command, cwd=program.folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None  # asked for above; this tells the type checker
+    with running(command, program.folder) as process:
+        assert process.stderr is not None  # a pipe, see below; this tells the type checker
         said = follow(program, process.stderr)
     if process.returncode:
-        raise BuildError(f"{program.name}: go build failed\n{said}  fix: mend what is said above; where modules come through a proxy, set GOPROXY")
+        fix = "mend what is said above; where modules come through a proxy, set GOPROXY"
+        raise BuildError(f"{program.name}: go build failed\n{said}  fix: {fix}")
+
+
+@contextmanager
+def running(command: Sequence[str | Path], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that ends with the block, also when the block is interrupted."""
+    quiet, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, env=environment(), stdout=quiet, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        except BaseException:
+            process.send_signal(signal.SIGINT)  # then the compiler tidies up after itself
+            process.communicate()
+            raise
 
 
 def follow(program: Program, lines: IO[str]) -> str:

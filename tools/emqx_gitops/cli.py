@@ -156,7 +156,7 @@ def _base(folder: Path, overlay: str, repository: str, ref: str) -> Any:
         return local
     if not repository or not ref:
         missing = " and ".join(name for name, value in (("--repository", repository), ("--ref", ref)) if not value)
-        message = f"{overlay}: expected overlays/{overlay} and plugins/inject around the new folder, or --repository and --ref; {missing} is missing"
+        message = f"{overlay}: expected overlays/{overlay} and plugins/inject around the new folder, or --repository and --ref; missing: {missing}"
         raise UsageFailure(message, "run it in a clone, or name the Git repository with the overlays, and a tag of it")
     return new.git_base(repository, ref, overlay)
 

@@ -42,7 +42,7 @@ class Built:
 
     def locate(self, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
         """Look in every file that the folder is built from."""
-        found = layers.walk(self.folder) if problems else []
+        found = [(layer, list(layers.fragments(layer))) for layer in layers.walk(self.folder)] if problems else []
         # Positions that come from the function are those of kustomize's merged stream: nobody can open that.
         return tuple(problem._replace(where=_where(_hits(problem, found))) for problem in problems)
 
@@ -72,16 +72,16 @@ def _steps(problem: Problem) -> list[str]:
     return [quoted or plain for quoted, plain in _STEP.findall(problem.path)]
 
 
-def _hits(problem: Problem, found: list[Layer]) -> Iterator[Hit]:
+def _hits(problem: Problem, found: list[tuple[Layer, list[Fragment]]]) -> Iterator[Hit]:
     kind, _, name = problem.object.partition("/")
     steps = _steps(problem)
-    for layer in found:
+    for layer, fragments in found:
         if not kind:
             yield from _in_kustomization(layer, problem, steps)
             continue
         yield from _by_field(layer, name, steps)
         yield from _generated(layer, kind, name, steps)
-        yield from _hits_in(problem, layers.fragments(layer))
+        yield from _hits_in(problem, fragments)
 
 
 def _hits_in(problem: Problem, fragments: Iterable[Fragment]) -> Iterator[Hit]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from emqx_fn import graph as g
 from emqx_fn.family import Version
 from emqx_fn.graph import Object
 from emqx_fn.problem import Problem
 from emqx_fn.settings import Settings
 
-# Rules that `spec.policy.allow` may waive: the cluster can still form, and the user may know better.
-WAIVABLE = frozenset({"fs-group", "inline-secret", "not-ready-addresses", "ordered-ready-with-claims", "probe-port"})
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _PLUGINS = "/opt/emqx/data/loaded_plugins"
 # First releases that write the default list of plugins into an empty data/.

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
 
 from emqx_fn.graph import Graph, Object, items, mapping, text
 from emqx_fn.problem import Problem
-from emqx_fn.record import MISSING, Path, Record, shown
+from emqx_fn.record import MISSING, Record, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
+    from emqx_fn.record import Path
+else:
+    from emqx_fn.light import NamedTuple
+
 
 DISCOVERY_ANNOTATION = "emqx-gitops.dev/discovery-service"
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][-A-Za-z0-9_.]*)\)")

@@ -6,7 +6,13 @@ Sources: the entrypoints, schemas and charts of the releases themselves, collect
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from emqx_fn.light import NamedTuple
+
 
 OLDEST = (4, 1, 0)
 NEWEST = (6, 3)

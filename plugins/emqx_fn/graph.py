@@ -7,12 +7,16 @@ an object if the object has it now or had it in a layer below.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from emqx_fn import shape
 from emqx_fn.family import is_emqx_image
 from emqx_fn.problem import Refusal, refuse
 from emqx_fn.wire import Document
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 PREVIOUS_NAMES = "internal.config.kubernetes.io/previousNames"
 PREFIXES = "internal.config.kubernetes.io/prefixes"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from emqx_fn import graph as g
 from emqx_fn import plan
@@ -11,8 +10,15 @@ from emqx_fn.environment import DISCOVERY_ANNOTATION, Evaluator, Variable, conta
 from emqx_fn.family import DISCOVERY_VARIABLES
 from emqx_fn.graph import Graph, Object
 from emqx_fn.problem import Problem
-from emqx_fn.record import MISSING, Path, Record, get, put, shown
+from emqx_fn.record import MISSING, Record, get, put, shown
 from emqx_fn.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from emqx_fn.record import Path
+
 
 CLUSTER_LABEL = "emqx-gitops.dev/cluster"
 PLACEHOLDER = "not rendered"  # how the serviceAccountName of a shipped workload begins until it is rendered
@@ -202,6 +208,10 @@ class Injector:
                     f"a port of {self.s.config}",
                     f"rename this port, or set the port in {self.s.config}",
                 )
+
+    def member_ports(self) -> list[tuple[plan.Port, str | int]]:
+        """The ports that members reach each other on, with their names in the container."""
+        return [(port, self.port_name(port)) for port in plan.ports(self.s) if port.number in (plan.ERLANG_PORT, plan.RPC_PORT)]
 
     def order_ports(self) -> None:
         """The user's ports as they stand, then the function's in the order of the plan, whichever layer added them."""

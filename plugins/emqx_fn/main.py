@@ -7,11 +7,15 @@ on stdin. Output is written once, at the very end, and nothing of it on failure.
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from emqx_fn.problem import Problem, Refusal, refuse, render
 from emqx_fn.run import inject
 from emqx_fn.wire import Document, load, read_resource_list, read_stream, write_resource_list, write_stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 KINDS = ("EmqxCluster", "EmqxPolicy")
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
 
 from emqx_fn.environment import DISCOVERY_ANNOTATION
 from emqx_fn.settings import Settings
 from emqx_fn.spec import Listener, SecretKey
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from emqx_fn.light import NamedTuple
+
 
 API_SERVER = "https://kubernetes.default.svc:443"
 ERLANG_PORT = 4370  # ekka: 4370 plus the digits at the end of the node name, which may have none

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from emqx_fn import GROUP
 from emqx_fn import graph as g
@@ -13,11 +12,17 @@ from emqx_fn.inject import PLACEHOLDER
 from emqx_fn.plan import stamp_facts
 from emqx_fn.problem import Problem, Refusal, refuse
 from emqx_fn.rbac import account_of
-from emqx_fn.record import MISSING, Path, Record, shown
+from emqx_fn.record import MISSING, Record, shown
 from emqx_fn.run import RENDERED_FOR, RENDERED_SPEC, apply, is_settings, not_empty, plain, read_record, resolve, unique, waived
 from emqx_fn.settings import Settings
 from emqx_fn.spec import parse_policy, parse_spec
 from emqx_fn.wire import Document, dump, load, read_stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from emqx_fn.record import Path
 
 
 def check(text: str, config: dict[str, Any] | None = None) -> list[Problem]:
@@ -66,7 +71,7 @@ def _check_workload(graph: Graph, workload: Object, settings: dict[str, Object])
     own = settings.get(workload.name)
     record = read_record(own) if own else Record()
     container, resolved, problems = resolve(graph, workload, f"EmqxCluster/{workload.name}", spec, record)
-    stale = _stale_facts(workload, resolved)
+    stale = _stale_facts(workload, container, resolved)
     if stale:
         return problems + stale
     written = [document for document in graph.documents if document.kind in _WRITTEN_KINDS and _is_near(document, workload)]
@@ -149,22 +154,25 @@ def _would_add(document: Document, *, stamped: bool) -> list[Problem]:
     return []
 
 
-def _stale_facts(workload: Object, resolved: Settings) -> list[Problem]:
+def _stale_facts(workload: Object, container: dict[str, Any], resolved: Settings) -> list[Problem]:
     """A layer above changed what the function computed from, and did not run it again."""
     text = workload.annotation(RENDERED_FOR)
     if not text:
         return []
     try:
         facts = json.loads(text)
-        now = json.loads(stamp_facts(resolved))
     except ValueError:
-        raise refuse("invalid-value", str(workload), f"metadata.annotations[{RENDERED_FOR}]", "expected JSON", "render again") from None
+        facts = None
+    if not isinstance(facts, dict):
+        raise refuse("invalid-value", str(workload), f"metadata.annotations[{RENDERED_FOR}]", "expected JSON", "render again")
+    now = json.loads(stamp_facts(resolved))
     names = {"version": "the image", "replicas": "spec.replicas"}
+    image = f"spec.template.spec.containers[{container['name']}].image"
     return [
         Problem(
             "stale",
             str(workload),
-            {"version": "spec.template.spec.containers", "replicas": "spec.replicas"}[key],
+            {"version": image, "replicas": "spec.replicas"}[key],
             f"expected {key} {facts.get(key)!r}, which the plugin rendered for; {names[key]} now says {now[key]!r}",
             "add transformers: [../../plugins/inject] to the layer that changes it",
         )

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from emqx_fn.light import NamedTuple
 
 
 class Problem(NamedTuple):
@@ -44,15 +49,15 @@ def render(problems: Iterable[Problem]) -> str:
     return "\n".join([f"emqx-gitops: {count}, nothing was written", *lines]) + "\n"
 
 
-_HEAD = re.compile(r"(?:(?P<where>\S+:\d+:\d+): )?(?:(?P<object>[A-Z]\w*/[^\s:]+): )?(?:(?P<path>[A-Za-z][^\s:]*): )?(?P<message>.*) \[(?P<rule>[a-z0-9-]+)\]")
-
-
 def parse(text: str) -> list[Problem]:
     """The problems in `text`, which may hold other lines (kustomize wraps the function's stderr in its own)."""
     found: list[Problem] = []
+    head_of_problem = re.compile(  # here, not above: a render never needs it
+        r"(?:(?P<where>\S+:\d+:\d+): )?(?:(?P<object>[A-Z]\w*/[^\s:]+): )?(?:(?P<path>[A-Za-z][^\s:]*): )?(?P<message>.*) \[(?P<rule>[a-z0-9-]+)\]"
+    )
     lines = text.splitlines()
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        head = _HEAD.fullmatch(line)
+    for line, following in zip(lines, [*lines[1:], ""], strict=False):
+        head = head_of_problem.fullmatch(line)
         if head and following.startswith("  fix: "):
             found.append(Problem(head["rule"], head["object"] or "", head["path"] or "", head["message"], following[7:], head["where"] or ""))
     return found

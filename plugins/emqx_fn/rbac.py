@@ -5,15 +5,20 @@ ekka makes exactly one call, GET /api/v1/namespaces/NAMESPACE/endpoints/SERVICE,
 
 from __future__ import annotations
 
-from typing import Any
-
 from emqx_fn import graph as g
 from emqx_fn.graph import PREFIXES, PREVIOUS_KINDS, PREVIOUS_NAMES, PREVIOUS_NAMESPACES, SUFFIXES, Graph, Object
 from emqx_fn.inject import CLUSTER_LABEL, PLACEHOLDER
 from emqx_fn.problem import Problem
-from emqx_fn.record import MISSING, Path, Record, get, put
+from emqx_fn.record import MISSING, Record, get, put
 from emqx_fn.settings import Settings
 from emqx_fn.wire import new_document
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from emqx_fn.record import Path
+
 
 GROUP = "rbac.authorization.k8s.io"
 _ACCOUNT: Path = ("spec", "template", "spec", "serviceAccountName")

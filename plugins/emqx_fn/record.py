@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from emqx_fn.graph import Object
 from emqx_fn.problem import refuse
 
-# A step of a path is a key, or (key field, value) for an entry of a list.
-Step = str | tuple[str, Any]
-Path = tuple[Step, ...]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    # A step of a path is a key, or (key field, value) for an entry of a list.
+    Step = str | tuple[str, Any]
+    Path = tuple[Step, ...]
+
+
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "nothing"})()
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from emqx_fn import API_VERSION, GROUP, __version__
 from emqx_fn import graph as g
-from emqx_fn.check import WAIVABLE, Checker
+from emqx_fn.check import Checker
 from emqx_fn.environment import by_hand, inline_secrets
 from emqx_fn.graph import Graph, Object
 from emqx_fn.inject import Injector
+from emqx_fn.isolation import members_apart
 from emqx_fn.plan import stamp_facts
 from emqx_fn.problem import Problem, Refusal, refuse
 from emqx_fn.rbac import Access
@@ -19,6 +19,11 @@ from emqx_fn.record import Record
 from emqx_fn.settings import Resolver, Settings, find_workload
 from emqx_fn.spec import Spec, Waiver, parse_spec
 from emqx_fn.wire import Document, new_document
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 WRITTEN = f"{GROUP}/written"  # on the EmqxCluster: the record
 RENDERED_BY = f"{GROUP}/rendered-by"  # on the workload: the stamp
@@ -147,7 +152,10 @@ def apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: S
     access.grant()
     record.forget([workload, *g.services_of(graph, workload), *injector.policies()])
     injector.order_ports()
-    return injector.problems + access.problems + Checker(workload, container, resolved).check()
+    problems = injector.problems + access.problems + Checker(workload, container, resolved).check()
+    if resolved.strategy != "manual" and resolved.replicas > 1:
+        problems += members_apart(graph, workload, injector.member_ports())
+    return problems
 
 
 def _stamp(workload: Object, spec: Any, resolved: Settings) -> None:
@@ -216,5 +224,5 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def waived(problems: list[Problem], allow: tuple[Waiver, ...]) -> list[Problem]:
     """The problems without those that `policy.allow` waives."""
-    rules = {waiver.rule for waiver in allow} & WAIVABLE
+    rules = {waiver.rule for waiver in allow}
     return [problem for problem in problems if problem.rule not in rules]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 from emqx_fn import graph as g
 from emqx_fn.environment import Variable
@@ -12,6 +11,13 @@ from emqx_fn.family import SUPPORTED, Family, Version, edition_of_image, family,
 from emqx_fn.graph import Graph, Object
 from emqx_fn.problem import Problem, nearest, refuse
 from emqx_fn.spec import DEFAULT_LISTENERS, FIELDS, Listener, SecretKey, Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from emqx_fn.light import NamedTuple
+
 
 _DOMAIN = re.compile(r"(?:^|.*\.)(?:svc|pod)\.([a-z0-9][-a-z0-9.]*)")
 _NODE_NAME = re.compile((FIELDS["node"].fields or {})["name"].pattern)

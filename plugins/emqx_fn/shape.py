@@ -6,12 +6,15 @@ Only those fields are looked at; all others are the API server's affair.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from emqx_fn.problem import Problem
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 # A shape is a type, a mapping of fields (`!`: required, `*`: any other), or a list with the shape of its entries.
-Shape = Any
 
 _SCALAR = (str, int)  # a port, a label's value: text or number
 _TEXTS = {"*": _SCALAR}
@@ -49,7 +52,7 @@ _WORKLOAD = {
 }
 _PORT = {"name": str, "port": _SCALAR, "targetPort": _SCALAR, "protocol": str}
 _SUBJECT = {"kind": str, "name": str, "namespace": str}
-SHAPES: dict[str, Shape] = {
+SHAPES: dict[str, Any] = {
     "Deployment": _WORKLOAD,
     "StatefulSet": _WORKLOAD,
     "Service": {"metadata!": _META, "spec": {"selector": _TEXTS, "ports": [_PORT], "type": str, "clusterIP": str, "ipFamilies": [str]}},
@@ -72,7 +75,7 @@ def problems(kind: str, name: str, data: dict[str, Any]) -> list[Problem]:
     return found
 
 
-def _misfits(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str, Any]]:
+def _misfits(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str, Any]]:
     if isinstance(shape, dict):
         if not isinstance(value, dict):
             yield path, "a mapping", value
@@ -88,7 +91,7 @@ def _misfits(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str, An
         yield path, _WORDS[shape], value
 
 
-def _misfits_of_fields(shape: dict[str, Shape], value: dict[str, Any], path: str) -> Iterator[tuple[str, str, Any]]:
+def _misfits_of_fields(shape: dict[str, Any], value: dict[str, Any], path: str) -> Iterator[tuple[str, str, Any]]:
     every = shape.get("*")
     if every is not None:
         for key, item in value.items():

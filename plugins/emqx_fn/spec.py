@@ -6,9 +6,14 @@ The JSON Schemas that editors use are generated from `FIELDS` and `POLICY_FIELDS
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
 
 from emqx_fn.problem import Problem, nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from emqx_fn.light import NamedTuple
 
 
 class Field(NamedTuple):
@@ -56,6 +61,9 @@ _LISTENER = Field(
     required=("port",),
 )
 
+# Rules that may be waived: the cluster can still form, and the user may know better.
+WAIVABLE = ("fs-group", "inline-secret", "not-ready-addresses", "ordered-ready-with-claims", "probe-port")
+
 _ALLOW = Field(
     "list",
     "Rules that this cluster may break.",
@@ -63,8 +71,8 @@ _ALLOW = Field(
         "object",
         "A waiver.",
         fields={
-            "rule": Field("string", "Id of the rule, as printed in brackets.", pattern=r"[a-z0-9-]+", expected="a rule id"),
-            "reason": Field("string", "Why; shown in every report.", pattern=r"(?s).*\S.*", expected="a reason"),
+            "rule": Field("string", "Id of the rule, as printed in brackets.", enum=WAIVABLE),
+            "reason": Field("string", "Why, for the reader.", pattern=r"(?s).*\S.*", expected="a reason"),
             "until": Field("string", "Last day it holds, YYYY-MM-DD.", pattern=r"\d{4}-\d{2}-\d{2}", expected="a date, YYYY-MM-DD"),
         },
         required=("rule", "reason"),
@@ -164,7 +172,8 @@ FIELDS: dict[str, Field] = {
 
 POLICY_FIELDS: dict[str, Field] = {"allow": _ALLOW}
 
-LISTENER_NAME = re.compile(r"[a-z]([a-z0-9]|-(?=[a-z0-9])){0,14}")
+LISTENER_NAME = re.compile(r"[a-z](-?[a-z0-9])*")  # a port name of Kubernetes
+LISTENER_NAME_LENGTH = 15
 
 
 class SecretKey(NamedTuple):
@@ -263,7 +272,7 @@ class _Reader:
             return {}
         result = {}
         for key, item in value.items():
-            if not LISTENER_NAME.fullmatch(str(key)):
+            if not LISTENER_NAME.fullmatch(str(key)) or len(key) > LISTENER_NAME_LENGTH:
                 message = f"expected a port name (at most 15 of a-z, 0-9 and -); got {_show(key)}"
                 self.bad(path, message, "Kubernetes names a port after the listener: choose such a name")
             elif item is not None:

@@ -7,11 +7,17 @@ spelling: PyYAML reads YAML 1.1 and kustomize writes something else (`1e+20`, `=
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
 
 import yaml
 
 from emqx_fn.problem import refuse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+else:
+    from emqx_fn.light import NamedTuple
+
 
 try:
     from yaml import CSafeDumper as _Dumper

@@ -191,8 +191,11 @@ def measure(work: Path, rounds: int) -> int:
 
 
 def linear(ratios: Sequence[Ratio]) -> str:
-    """Time for each foreign object, at a thousand and at ten thousand: the same where the function is linear."""
-    base, *more = (statistics.median(run.seconds for run in ratio.measured) for ratio in ratios)
+    """Processor time for each foreign object, at a thousand and at ten thousand: the same where the function is linear.
+
+    The least of the runs: a difference of two medians would mostly be the machine's noise.
+    """
+    base, *more = (min(run.processor for run in ratio.measured) for ratio in ratios)
     each = [(seconds - base) / count * 1e6 for seconds, count in zip(more, FOREIGN[1:], strict=True)]
     return f"for each foreign object: {each[0]:.1f} µs at {FOREIGN[1]:,}, {each[1]:.1f} µs at {FOREIGN[2]:,} (ratio {each[1] / each[0]:.2f})"
 

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import yaml
 from .conftest import Ran, Repo
 
 CASES = sorted(path.parent for path in (Path(__file__).parent / "cases").rglob("case.yaml"))
-UPDATE = os.environ.get("UPDATE_GOLDENS") == "1"
 
 
 def test_there_are_cases() -> None:
@@ -26,14 +24,14 @@ def test_there_are_cases() -> None:
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
-def test_case(folder: Path, repo: Repo) -> None:
+def test_case(folder: Path, repo: Repo, update_goldens: bool) -> None:
     case: dict[str, Any] = yaml.safe_load((folder / "case.yaml").read_text())
     if (folder / "repo").is_dir():
         shutil.copytree(folder / "repo", repo.path, dirs_exist_ok=True)
     ran = repo.run(*case["run"], stdin=_stdin(repo, case), cwd=repo.path / case.get("in", "."))
     ran = Ran(ran.code, ran.out.replace(str(repo.path), "REPO"), ran.err.replace(str(repo.path), "REPO"))
     written = repo.path / case["writes"] if "writes" in case else None
-    if UPDATE:
+    if update_goldens:
         _update(folder, ran, written)
     assert (ran.code, ran.out, ran.err) == (case["exit"], _golden(folder / "stdout.txt"), _golden(folder / "stderr.txt"))
     if written:

@@ -65,7 +65,7 @@ GOOD: list[Any] = [
     {"discovery": {"strategy": "dns", "recordType": "srv", "clusterDomain": "k8s.example.com", "autoclean": "24h", "autoheal": True}},
     {"listeners": {"tcp": {"port": 1883}, "mqtt-internal": {"type": "tcp", "port": 11883}, "ws": None}},
     {"license": {"type": "evaluation"}},
-    {"policy": {"allow": [{"rule": "some-rule", "reason": "because", "until": "2027-01-31"}]}},
+    {"policy": {"allow": [{"rule": "fs-group", "reason": "because", "until": "2027-01-31"}]}},
 ]
 BAD: list[Any] = [
     "text",
@@ -88,9 +88,9 @@ BAD: list[Any] = [
     {"listeners": {"TCP": {"port": 1}}},
     {"listeners": {"tcp": {}}},
     {"listeners": [{"port": 1}]},
-    {"policy": {"allow": [{"rule": "x"}]}},
-    {"policy": {"allow": [{"rule": "x", "reason": "   "}]}},
-    {"policy": {"allow": [{"rule": "x", "reason": "y", "until": "tomorrow"}]}},
+    {"policy": {"allow": [{"rule": "fs-group"}]}},
+    {"policy": {"allow": [{"rule": "fs-group", "reason": "   "}]}},
+    {"policy": {"allow": [{"rule": "fs-group", "reason": "y", "until": "tomorrow"}]}},
 ]
 
 
@@ -113,7 +113,7 @@ def test_schema_and_function_refuse(spec: Any) -> None:
 
 @pytest.mark.parametrize(
     ("spec", "good"),
-    [({}, True), ({"allow": []}, True), ({"allow": [{"rule": "a", "reason": "b"}]}, True), ({"allow": {}}, False), ({"version": "5.8.9"}, False)],
+    [({}, True), ({"allow": []}, True), ({"allow": [{"rule": "fs-group", "reason": "b"}]}, True), ({"allow": {}}, False), ({"version": "5.8.9"}, False)],
 )
 def test_schema_and_function_agree_on_a_policy(spec: Any, good: bool) -> None:
     assert (parse_policy(spec, "EmqxPolicy/check")[1] == []) is good

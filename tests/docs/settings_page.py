@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from emqx_fn.check import WAIVABLE
-from emqx_fn.spec import FIELDS, POLICY_FIELDS, Field
+from emqx_fn.spec import FIELDS, POLICY_FIELDS, WAIVABLE, Field
 
 HEAD = """\
 # Settings
@@ -35,7 +34,7 @@ WAIVERS = """\
 
 `policy.allow` (in an EmqxPolicy: `allow`) is a list, so a layer that patches it replaces it as a whole.
 It may name {rules}; [troubleshooting](troubleshooting.md) says what each of them guards against.
-Any other rule stands: what it refuses would not run, or would not form a cluster.
+Any other rule stands, and naming it here is refused: what it guards against would not run, or would not form a cluster.
 """
 
 

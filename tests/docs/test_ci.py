@@ -15,16 +15,14 @@ from .documents import ROOT
 # Stands for make: notes what it was asked for and where home is, then does what the test says for that step.
 MAKE = """\
 #!/bin/sh
+# A shell's background job ignores the interrupt.
+trap 'echo interrupted >>"$NOTES/steps"; kill $!; exit 130' INT
 echo "${1-}" >>"$NOTES/steps"
 echo "$HOME" >>"$NOTES/homes"
 echo "${KUSTOMIZE_PLUGIN_HOME-unset} ${XDG_CONFIG_HOME-unset}" >>"$NOTES/environment"
 case ${1-} in
     "$FAILS") exit 2 ;;
-    "$HANGS")
-        # A shell's background job ignores the interrupt.
-        trap 'echo interrupted >>"$NOTES/steps"; kill $!; exit 130' INT
-        sleep 60 &
-        wait ;;
+    "$HANGS") sleep 60 & wait ;;
 esac
 """
 
@@ -80,7 +78,6 @@ def test_stopped_it_interrupts_its_step_and_waits_for_it(notes: Path) -> None:
     deadline = time.monotonic() + 30
     while "test" not in lines(notes / "steps") and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(0.3)  # until the step has set its trap
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM, output

@@ -10,7 +10,10 @@ from urllib.parse import unquote
 import pytest
 import typer
 
+from emqx_fn.family import SUPPORTED
+from emqx_gitops import schemas
 from emqx_gitops.cli import app
+from emqx_gitops.installation import OLDEST_KUSTOMIZE
 
 from .documents import ROOT, anchor, blocks, commands, documents, headings, links, tracked
 
@@ -89,6 +92,17 @@ def test_every_path_of_the_repository_exists(document: Path) -> None:
     assert [path for path in named if not any(ROOT.glob(path.rstrip("/")))] == []
 
 
+def test_architecture_has_every_module_of_the_function() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", read("docs/architecture.md"), re.MULTILINE)
+    modules = [path.stem for path in (ROOT / "plugins" / "emqx_fn").glob("*.py") if not path.stem.startswith("_")]
+    assert sorted(rows) == sorted(modules)
+
+
+def test_every_decision_is_listed() -> None:
+    pages = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("0*.md"))
+    assert [target for target in links(read("docs/decisions/README.md")) if not target.startswith("https://")] == pages
+
+
 def test_both_languages_show_the_same_blocks() -> None:
     english, chinese = (
         [re.sub(r"# .*", "#", block.text) for block in blocks(read(path)) if block.language != "mermaid"] for path in ("README.md", "README.zh.md")
@@ -100,6 +114,23 @@ def test_both_languages_have_as_many_sections() -> None:
     english, chinese = (headings(read(path)) for path in ("README.md", "README.zh.md"))
     # In Chinese there is one more: where the steps of the 2020 article are.
     assert len(chinese) == len(english) + 1
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_versions_are_those_of_the_code(readme: str) -> None:
+    text = read(readme)
+    cells = dict(re.findall(r"^\| (EMQX|Kubernetes|kustomize|Python) \| (.*) \|$", text, re.MULTILINE))
+    numbers = {name: re.findall(r"\d+\.\d+(?:\.\d+)?", cell) for name, cell in cells.items()}
+    pinned = re.findall(r"sigs\.k8s\.io/kustomize/kustomize/v5 v(\S+)", read("tools/go.mod"))
+    tested = re.findall(r'^ +- "(3\.\d+)"$', read(".github/workflows/ci.yaml"), re.MULTILINE)
+    assert numbers == {
+        "EMQX": re.findall(r"\d+\.\d+", SUPPORTED),
+        "Kubernetes": [schemas.SUPPORTED[0], schemas.SUPPORTED[-1]],
+        "kustomize": [".".join(map(str, OLDEST_KUSTOMIZE)), *pinned],
+        "Python": tested,
+    }
+    (image,) = re.findall(r"image: (\S+)", read("base/pod/pod-template.yaml"))
+    assert f"`{image}`" in text
 
 
 def test_readme_explains_every_step_of_continuous_integration() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emqx_fn.check import WAIVABLE
+from emqx_fn.spec import WAIVABLE
 
 from .documents import ROOT, headings
 from .rules import NotConstant, rule_ids
@@ -40,6 +40,21 @@ def test_every_rule_of_the_command_line_is_explained_and_no_other() -> None:
 def test_page_says_which_rules_may_be_waived(rule: str) -> None:
     text = TEXT.partition(f"\n### `{rule}`\n")[2].partition("\n#")[0]
     assert ("*May be waived*" in text) == (rule in WAIVABLE)
+
+
+@pytest.mark.parametrize(
+    ("begins", "said_in"),
+    [
+        ("emqx-gitops: no Python", "plugins/emqx-gitops.dev/launch.sh"),
+        ("spec.template.spec.serviceAccountName: Invalid value", "base/pod/pod-template.yaml"),
+    ],
+)
+def test_a_message_of_ours_is_quoted_as_it_is_said(begins: str, said_in: str) -> None:
+    (title,) = [heading for heading in headings(TEXT) if heading.startswith(f"`{begins}")]
+    # What stands for a folder, and what Kubernetes says before our words, is not ours.
+    ours = title.strip("`").partition('Invalid value: "')[2].rstrip('"') or title.strip("`")
+    text = (ROOT / said_in).read_text(encoding="utf-8")
+    assert [piece for piece in ours.split("…") if piece.strip() not in text] == []
 
 
 def test_a_rule_that_no_reader_can_find_is_an_error(tmp_path: Path) -> None:

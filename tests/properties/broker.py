@@ -346,6 +346,8 @@ def _discover_dns(cluster: Cluster, node: Node) -> set[str]:
 def _joinable(cluster: Cluster, node: Node, nodes: list[Node], names: frozenset[str]) -> list[str]:
     """Members that `node` joins. One name that nobody answers to aborts the round, so then there is none."""
     running = {other.name: other for other in nodes}
+    if not names:
+        raise _Alone("discovery lists nobody")
     for name in sorted(names):
         if name not in running:
             raise _Alone(f"nobody is called {name!r}")

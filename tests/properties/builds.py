@@ -157,8 +157,13 @@ def injected(text: str, config: dict[str, Any] = CONFIG) -> str:
 
 
 def applied(text: str) -> list[dict[str, Any]]:
-    """What would reach the API server: without the settings, which kustomize drops."""
-    return [item for item in documents(text) if item["kind"] != "EmqxCluster"]
+    """What would reach the API server: kustomize drops the settings and gives a subject the namespace of its ServiceAccount."""
+    objects = [item for item in documents(text) if item["kind"] != "EmqxCluster"]
+    accounts = {item["metadata"]["name"]: item["metadata"].get("namespace") for item in objects if item["kind"] == "ServiceAccount"}
+    for item in objects:
+        for subject in item.get("subjects", []) if item["kind"] == "RoleBinding" else []:
+            subject.setdefault("namespace", accounts.get(subject["name"]))
+    return objects
 
 
 class _Standard:
@@ -172,7 +177,7 @@ def main_in_process(arguments: list[str], data: bytes) -> tuple[int, bytes, str]
     """The function's own `main`, with bytes for its standard streams: exit code, output, problems."""
     standard = sys.stdin, sys.stdout, sys.stderr
     output, problems = _Standard(), io.StringIO()
-    sys.stdin, sys.stdout, sys.stderr = _Standard(data), output, problems  # type: ignore[assignment]
+    sys.stdin, sys.stdout, sys.stderr = _Standard(data), output, problems
     try:
         code = main(arguments)
     finally:

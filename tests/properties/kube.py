@@ -300,14 +300,12 @@ def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 
 def matches_selector(selector: Data, labels: dict[str, str]) -> bool:
     """A label selector with matchLabels and matchExpressions; an empty one picks everything."""
-    tests = {
-        "In": lambda key, values: labels.get(key) in values,
-        "NotIn": lambda key, values: labels.get(key) not in values,
-        "Exists": lambda key, _: key in labels,
-        "DoesNotExist": lambda key, _: key not in labels,
-    }
-    expressions = all(tests[item["operator"]](item["key"], item.get("values") or []) for item in selector.get("matchExpressions") or [])
-    return expressions and matches(selector.get("matchLabels") or {}, labels)
+    return matches(selector.get("matchLabels") or {}, labels) and all(_expression(item, labels) for item in selector.get("matchExpressions") or [])
+
+
+def _expression(item: Data, labels: dict[str, str]) -> bool:
+    listed, present = labels.get(item["key"]) in (item.get("values") or []), item["key"] in labels
+    return {"In": listed, "NotIn": not listed, "Exists": present, "DoesNotExist": not present}[item["operator"]]
 
 
 def is_address(text: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from . import broker
-from .kube import Pod, World
+from .kube import Cluster, Pod, World
 
 Objects = list[dict[str, Any]]
 
@@ -162,7 +162,7 @@ def test_the_environment_as_the_kubelet_composes_it(entries: list[dict[str, Any]
     objects = manifests("StatefulSet", "5.8.9", entries)
     objects[0]["spec"]["template"]["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "settings"}}]
     objects.append({"kind": "ConfigMap", "metadata": {"name": "settings", "namespace": "mq"}, "data": {"FROM": "a $(B)"}})
-    cluster = broker.Cluster(tuple(objects), World())
+    cluster = Cluster(tuple(objects), World())
     assert {"FROM": "a $(B)"} | cluster.environment(cluster.pods()[0]) == {"FROM": "a $(B)"} | expected
 
 

@@ -12,7 +12,8 @@ from .builds import FAMILIES, MODES, Mode, applied, injected, numbers, stream
 from .kube import World
 
 MEMBERS = 3
-CASES = [pytest.param(mode, version, id=f"{mode}-{version}") for mode in MODES for version in FAMILIES if mode.known_to(version)]
+PAIRS = [(mode, version) for mode in MODES for version in FAMILIES if mode.known_to(version)]
+CASES = [pytest.param(mode, version, id=f"{mode}-{version}") for mode, version in PAIRS]
 
 Objects = list[dict[str, Any]]
 
@@ -122,7 +123,7 @@ def necessary(mode: Mode, version: str) -> set[str]:
     return needed | {"POD_IP"}
 
 
-REMOVALS = [case for case in CASES if case.values[0].ip_family == "IPv4"]
+REMOVALS = [pytest.param(mode, version, id=f"{mode}-{version}") for mode, version in PAIRS if mode.ip_family == "IPv4"]
 
 
 @pytest.mark.parametrize(("mode", "version"), REMOVALS)

@@ -293,6 +293,7 @@ def test_changed_resource_lists(seed: int) -> None:
     assert "internal-error" not in problems, problems
     result = yaml.load(output, Loader=yaml.CSafeLoader) if output else None
     if code == 0:
+        assert result is not None
         assert len(result["items"]) >= len(items or []) > 0
     else:
         assert not result or (result["items"] == [] and result["results"])

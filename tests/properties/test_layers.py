@@ -43,12 +43,12 @@ def renamed_with_plugin(folder: Path, mode: Mode, version: str) -> Path:
 
 def renamed_without_plugin(folder: Path, mode: Mode, version: str) -> Path:
     below = cluster(folder / "below", mode, version)
-    return kustomization(folder / "top", resources=[below], namePrefix="eu-", nameSuffix="-7")
+    return kustomization(folder / "top", resources=[below], namePrefix="eu-", nameSuffix="-7", namespace="messaging")
 
 
 def renamed_twice(folder: Path, mode: Mode, version: str) -> Path:
     below = renamed_without_plugin(folder / "one", mode, version)
-    return kustomization(folder / "top", resources=[below], namePrefix="prod-", namespace="messaging", transformers=[INJECT])
+    return kustomization(folder / "top", resources=[below], namePrefix="prod-", namespace="mqtt", transformers=[INJECT])
 
 
 def family_switched(folder: Path, mode: Mode, version: str) -> Path:
@@ -97,7 +97,7 @@ def test_two_clusters_in_one_namespace_stay_two(version: str, tmp_path: Path) ->
     objects = []
     for prefix in ("east-", "west-"):
         below = cluster(tmp_path / prefix / "below", MODES[-2], version)
-        top = kustomization(tmp_path / prefix / "top", resources=[below], namePrefix=prefix)
+        top = kustomization(tmp_path / prefix / "top", resources=[below], namePrefix=prefix, namespace="shared")
         objects += documents(kustomize(top))
     outcome = broker.run(objects)
     assert outcome.reasons == ()
@@ -108,7 +108,7 @@ def test_two_clusters_in_one_namespace_stay_two(version: str, tmp_path: Path) ->
 def test_two_clusters_in_one_build_stay_two(tmp_path: Path, *, with_plugin: bool) -> None:
     folders = []
     for prefix, overlay in (("east-", "persistent"), ("west-", "statefulset-hostname")):
-        folders.append(kustomization(tmp_path / prefix, resources=[ROOT / "overlays" / overlay], namePrefix=prefix))
+        folders.append(kustomization(tmp_path / prefix, resources=[ROOT / "overlays" / overlay], namePrefix=prefix, namespace="shared"))
     more = {"transformers": [INJECT]} if with_plugin else {}
     outcome = broker.run(documents(kustomize(kustomization(tmp_path / "top", resources=folders, **more))))
     assert outcome.reasons == ()
@@ -118,7 +118,6 @@ def test_two_clusters_in_one_build_stay_two(tmp_path: Path, *, with_plugin: bool
 # -- what a layer without the plugin can break, the policy sees
 
 STALE = {
-    "namespace": ({"namespace": "messaging"}, {}),
     "licence": ({"images": [{"name": "emqx/emqx", "newTag": "6.3.0"}]}, {}),
     "family": ({"images": [{"name": "emqx/emqx", "newTag": "4.4.19"}]}, {}),
     "variable": ({}, {"op": "remove", "path": "/spec/template/spec/containers/0/env/9"}),

@@ -68,7 +68,7 @@ def python_on_path(folder: Path, who: str, *, before: str = "") -> str:
 def launched(code: str) -> str:
     return f"""if [ "$1" = -c ]; then exec '{sys.executable}' -I -c "{code}; exec(sys.argv[1])" "$2"; fi
 script=$1; shift
-exec '{sys.executable}' -I -c "{code}; sys.argv[0:1] = []; exec(open(sys.argv[0] + '/__main__.py').read())" "$script" "$@"
+exec '{sys.executable}' -I -c "{code}; sys.argv[0:1] = []; exec(open(sys.argv[0]).read())" "$script" "$@"
 """
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emqx_fn import API_VERSION
-from emqx_fn.spec import FIELDS, LISTENER_NAME, POLICY_FIELDS, Field
+from emqx_fn.spec import FIELDS, LISTENER_NAME, LISTENER_NAME_LENGTH, POLICY_FIELDS, Field
 
 KINDS = {"emqxcluster": "EmqxCluster", "emqxpolicy": "EmqxPolicy"}
 _DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -56,7 +56,10 @@ def _field(field: Field) -> dict[str, Any]:
         return _object(field.fields or {}, field.required, doc)
     result: dict[str, Any] = {"description": doc, "type": _JSON_TYPES.get(field.type, field.type)}
     if field.type == "map" and field.items:
-        result |= {"propertyNames": {"pattern": _anchored(LISTENER_NAME.pattern)}, "additionalProperties": _nullable(_field(field.items))}
+        result |= {
+            "propertyNames": {"pattern": _anchored(LISTENER_NAME.pattern), "maxLength": LISTENER_NAME_LENGTH},
+            "additionalProperties": _nullable(_field(field.items)),
+        }
     elif field.type == "list" and field.items:
         result["items"] = _field(field.items)
     return result | _limits(field)

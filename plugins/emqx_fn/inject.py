@@ -1,4 +1,4 @@
-"""Plan -> objects: write what is the function's, keep what was set by hand, refuse what contradicts."""
+"""Plan -> workload: write what is the function's, keep what was set by hand, refuse what contradicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from emqx_fn.record import Path
 
 
-CLUSTER_LABEL = "emqx-gitops.dev/cluster"
 PLACEHOLDER = "not rendered"  # how the serviceAccountName of a shipped workload begins until it is rendered
 _POD: Path = ("spec", "template", "spec")
 # Special variables that beat the ones the function writes.
@@ -28,7 +27,7 @@ _ALIASES = {"EMQX_NODE__COOKIE": "EMQX_NODE_COOKIE", "EMQX_DASHBOARD__DEFAULT_US
 
 
 class Injector:
-    """Writes one cluster's plan into the stream. Problems are collected in `problems`."""
+    """Writes one cluster's plan into its workload. Problems are collected in `problems`."""
 
     def __init__(self, graph: Graph, workload: Object, container: dict[str, Any], s: Settings, record: Record, hand: dict[str, Variable]) -> None:
         self.graph, self.workload, self.container = graph, workload, container
@@ -280,109 +279,6 @@ class Injector:
             return "" if claims[0] in mounted else claims[0]
         volumes = [g.text(volume, "name") for volume in g.items(g.pod_spec(self.workload), "volumes")]
         return "data" if "data" in [*claims, *volumes] and "data" not in mounted else ""
-
-    # -- Services and NetworkPolicy
-
-    def services(self) -> None:
-        """Ports of the Services that clients and people use."""
-        listeners = [port for port in plan.ports(self.s) if port.listener]
-        numbers = {port.number for port in listeners} | {self.port_name(port) for port in listeners}
-        for service in g.services_of(self.graph, self.workload):
-            if g.headless(service) or text_is(service, "ExternalName"):
-                continue
-            targets = [
-                port.get("targetPort", port.get("port")) for port in g.items(service.data, "spec", "ports") if not self.service_port_is_mine(service, port)
-            ]
-            if not targets or any(target in numbers for target in targets):
-                for port in listeners:
-                    self.service_port(service, port)
-            elif self.s.family.management_port and any(target in ("dashboard", self.s.dashboard_port) for target in targets):
-                self.service_port(service, next(port for port in plan.ports(self.s) if port.name == "mgmt"))
-
-    def service_port(self, service: Object, port: plan.Port) -> None:
-        """Publish one port. A patch may already hold part of the entry (a nodePort): fields are merged one by one."""
-        name = self.port_name(port)
-        same = [
-            item
-            for item in g.items(service.data, "spec", "ports")
-            if item.get("targetPort", item.get("port")) in (name, port.number) and item.get("protocol", "TCP") == port.protocol
-        ]
-        if any("name" in item and not self.service_port_is_mine(service, item) for item in same):
-            return
-        if any("name" not in item for item in same):
-            put(service, ("spec", "ports", ("port", port.number), "name"), port.name)
-        path: Path = ("spec", "ports", ("name", port.name))
-        self.record.write(service, (*path, "port"), port.number)
-        if port.protocol != "TCP":
-            self.record.write(service, (*path, "protocol"), port.protocol)
-        if not self.record.write(service, (*path, "targetPort"), name):
-            got = get(service.data, (*path, "targetPort"))
-            fix = "rename this port, or remove it: the plugin writes it"
-            self.contradiction(str(service), shown((*path, "targetPort")), repr(name), repr(got), f"the listener {port.listener or port.name}", fix)
-
-    def service_port_is_mine(self, service: Object, port: dict[str, Any]) -> bool:
-        path: Path = ("spec", "ports", ("name", port.get("name")))
-        return bool(self.record.last(service, (*path, "targetPort")) == port.get("targetPort"))
-
-    def policies(self) -> list[Object]:
-        """NetworkPolicies that carry this cluster's label."""
-        labels = g.pod_labels(self.workload)
-        return [
-            policy
-            for policy in self.graph.objects("NetworkPolicy", [CLUSTER_LABEL])
-            for selector in [g.mapping(policy.data, "spec", "podSelector", "matchLabels")]
-            if CLUSTER_LABEL in selector and g.selects(selector, labels)
-            if policy.namespace == self.workload.namespace and g.near(self.graph, policy, self.workload)
-        ]
-
-    def network_policies(self) -> None:
-        """Let clients reach the listeners, and people the HTTP API."""
-        for policy in self.policies():
-            self.client_rule(policy)
-            self.management_rule(policy)
-
-    def client_rule(self, policy: Object) -> None:
-        """One rule without `from` for the listeners that no rule of the user's mentions."""
-        last = self.record.last(policy, ("clients",))
-        rules = g.mapping(policy.data, "spec").get("ingress")
-        rules = rules if isinstance(rules, list) else []
-        if last is not MISSING and last not in rules:
-            self.record.note(policy, ("clients",), last)  # changed by hand: the user's from now on
-            return
-        others = [rule for rule in rules if rule != last]
-        by_hand = {item.get("port") for rule in others for item in g.items(rule, "ports")}
-        ports = [
-            {"port": self.port_name(port), **({"protocol": "UDP"} if port.protocol == "UDP" else {})}
-            for port in plan.ports(self.s)
-            if port.listener and not by_hand & {self.port_name(port), port.number}
-        ]
-        wanted = [*others, {"ports": ports}] if ports else others
-        if ports:
-            self.record.note(policy, ("clients",), {"ports": ports})
-        if rules != wanted:
-            put(policy, ("spec", "ingress"), wanted)
-
-    def management_rule(self, policy: Object) -> None:
-        """4.x has its HTTP API on a port of its own: whoever may reach the dashboard may reach it."""
-        for rule in g.items(policy.data, "spec", "ingress"):
-            ports = g.items(rule, "ports")
-            if not any(port.get("port") == "dashboard" for port in ports):
-                continue
-            wanted = {"port": "mgmt"}
-            had = self.record.last(policy, ("management",)) == wanted
-            if self.s.family.management_port:
-                self.record.note(policy, ("management",), wanted)
-                if wanted not in ports:
-                    rule["ports"] = [*ports, wanted]
-                    policy.document.changed = True
-            elif had and wanted in ports:
-                rule["ports"] = [port for port in ports if port != wanted]
-                policy.document.changed = True
-
-
-def text_is(service: Object, kind: str) -> bool:
-    """Whether the Service is of this type."""
-    return g.text(service.data, "spec", "type") == kind
 
 
 def _container_port(port: plan.Port) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from emqx_fn.environment import by_hand, inline_secrets
 from emqx_fn.graph import Graph, Object
 from emqx_fn.inject import Injector
 from emqx_fn.isolation import members_apart
+from emqx_fn.network import Network
 from emqx_fn.plan import stamp_facts
 from emqx_fn.problem import Problem, Refusal, refuse
 from emqx_fn.rbac import Access
@@ -147,12 +148,12 @@ def apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: S
     injector = Injector(graph, workload, container, resolved, record, hand)
     access = Access(graph, workload, resolved, record)
     injector.pods()
-    injector.services()
-    injector.network_policies()
+    network = Network(graph, workload, resolved, record, injector.port_name)
+    network.publish()
     access.grant()
-    record.forget([workload, *g.services_of(graph, workload), *injector.policies()])
+    record.forget([workload, *g.services_of(graph, workload), *network.policies()])
     injector.order_ports()
-    problems = injector.problems + access.problems + Checker(workload, container, resolved).check()
+    problems = injector.problems + network.problems + access.problems + Checker(workload, container, resolved).check()
     if resolved.strategy != "manual" and resolved.replicas > 1:
         problems += members_apart(graph, workload, injector.member_ports())
     return problems

@@ -31,7 +31,6 @@ class Access:
     def __init__(self, graph: Graph, workload: Object, s: Settings, record: Record) -> None:
         self.graph, self.workload, self.s, self.record = graph, workload, s, record
         self.problems: list[Problem] = []
-        self.touched: list[Object] = []
 
     def bad(self, rule: str, object: str, path: str, message: str, fix: str) -> None:
         self.problems.append(Problem(rule, object, path, message, fix))
@@ -141,13 +140,15 @@ class Access:
 
     def allow(self, service: Object, roles: list[Object], bindings: list[Object], account: Object | None, names: tuple[str, ...]) -> None:
         """Use the Role that is there, or add one."""
-        if not any(self.narrow(role, service) for role in roles):
+        if not any(self.narrow(role, service, names) for role in roles):
             self.own(service, account, names)
         for binding in bindings:
             self.subject(binding, account, names)
 
-    def narrow(self, role: Object, service: Object) -> bool:
-        """Find the rule for endpoints and leave of it what discovery uses. False where the Role has none."""
+    def narrow(self, role: Object, service: Object, names: tuple[str, ...]) -> bool:
+        """Find the rule for endpoints and leave of it what discovery uses. False where the Role has none, or is somebody else's too."""
+        if self.is_shared(role, names):
+            return False
         rules = g.items(role.data, "rules")
         for index, rule in enumerate(rules):
             if rule.get("resources") != ["endpoints"] or "" not in (rule.get("apiGroups") or []):
@@ -161,6 +162,11 @@ class Access:
                 self.remember(role, wanted)
             return True
         return False
+
+    def is_shared(self, role: Object, names: tuple[str, ...]) -> bool:
+        """Whether others hold the Role: what they need of it is not known here."""
+        bindings = [found for found in self.graph.objects("RoleBinding", role.names) if self.role_of(found) is role]
+        return any(subject.get("name") not in names for binding in bindings for subject in g.items(binding.data, "subjects"))
 
     def remember(self, role: Object, rule: dict[str, Any]) -> None:
         self.record.note(role, ("rule",), rule)

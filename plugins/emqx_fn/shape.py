@@ -60,7 +60,14 @@ SHAPES: dict[str, Any] = {
     "ConfigMap": {"metadata!": _META, "data": _TEXTS},
     "Role": {"metadata!": _META, "rules": [{"apiGroups": [str], "resources": [str], "resourceNames": [str], "verbs": [str]}]},
     "RoleBinding": {"metadata!": _META, "subjects": [_SUBJECT], "roleRef": {"kind": str, "name": str, "apiGroup": str}},
-    "NetworkPolicy": {"metadata!": _META, "spec": {"podSelector": {"matchLabels": _TEXTS}, "ingress": [{"ports": [_PORT]}]}},
+    "NetworkPolicy": {
+        "metadata!": _META,
+        "spec": {
+            "podSelector": {"matchLabels": _TEXTS},
+            "policyTypes": [str],
+            "ingress": [{"ports": [_PORT], "from": [{"podSelector": {"matchLabels": _TEXTS}}]}],
+        },
+    },
     "EmqxCluster": {"metadata!": _META},
 }
 _WORDS = {str: "a string", int: "an integer", bool: "true or false", _SCALAR: "a string or an integer"}

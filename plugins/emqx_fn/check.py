@@ -27,7 +27,13 @@ class Checker:
         self.problems: list[Problem] = []
 
     def bad(self, rule: str, path: str, message: str, fix: str, object: str = "") -> None:
-        self.problems.append(Problem(rule, object or str(self.workload), path, message, fix))
+        place = self.s.by_hand.get(path)
+        where = object or str(self.workload)
+        if place and where == self.s.config:
+            # Said by a variable, not by the EmqxCluster: name what the person wrote.
+            where, path = place
+            fix = "remove this entry, and the plugin sets what fits" + "".join(fix.partition(", or ")[1:])
+        self.problems.append(Problem(rule, where, path, message, fix))
 
     def check(self) -> list[Problem]:
         """All problems of the cluster."""
@@ -148,9 +154,19 @@ class Checker:
     def volumes(self) -> None:
         self.claim_names()
         self.mounts()
+        self.storage_class()
         if self.claims and "fsGroup" not in g.mapping(g.pod_spec(self.workload), "securityContext"):
             message = "expected fsGroup: EMQX runs as user 1000 and cannot write to a volume that belongs to root"
             self.bad("fs-group", "spec.template.spec.securityContext.fsGroup", message, "set securityContext: {runAsUser: 1000, fsGroup: 1000} in the pod")
+
+    def storage_class(self) -> None:
+        for claim in g.items(self.workload.data, "spec", "volumeClaimTemplates"):
+            annotation = "volume.alpha.kubernetes.io/storage-class"
+            value = g.text(claim, "metadata", "annotations", annotation)
+            if value:
+                path = f"spec.volumeClaimTemplates[{g.text(claim, 'metadata', 'name')}].metadata.annotations[{annotation}]"
+                message = f"expected spec.storageClassName: Kubernetes ignores this annotation and takes the default class; got {value!r}"
+                self.bad("storage-class", path, message, f"set storageClassName: {value} in the spec of the claim, and remove the annotation")
 
     def claim_names(self) -> None:
         for volume in g.items(g.pod_spec(self.workload), "volumes"):

@@ -24,7 +24,7 @@ _NO_SECRET = re.compile(r"|true|false|\d{1,9}|default|evaluation|file://.*|\$\([
 
 
 class Variable(NamedTuple):
-    """One variable set by hand: its value, or where the value comes from, and where that is written."""
+    """One variable: its value, or where the value comes from, and where that is written."""
 
     name: str
     value: str | None
@@ -66,6 +66,31 @@ def by_hand(graph: Graph, workload: Object, container: dict[str, Any], record: R
     return found, problems
 
 
+def final(graph: Graph, workload: Object, container: dict[str, Any], service: str) -> dict[str, Variable]:
+    """Every variable that the container will see, whoever wrote it; `service` is the name behind the discovery annotation.
+
+    `value` is as the kubelet makes it, with `<pod>`, `<ip>` and `<namespace>` for what only the pod knows. It is None where
+    a Secret or another object holds it.
+    """
+    found: dict[str, Variable] = {}
+    evaluator = Evaluator(workload, service)
+    for source in items(container, "envFrom"):
+        for kind, reference, fields in (("ConfigMap", "configMapRef", ("data",)), ("Secret", "secretRef", ("data", "stringData"))):
+            target = graph.resolve(kind, text(source, reference, "name"), workload)
+            for field in fields if target else ():
+                for key, value in mapping(target.data if target else {}, field).items():
+                    name = text(source, "prefix") + str(key)
+                    shown_value = None if kind == "Secret" else str(value)
+                    evaluator.know(name, "<secret>" if shown_value is None else shown_value)
+                    found[name] = Variable(name, shown_value, {}, str(target), f"{field}[{key}]")
+    for entry in items(container, "env"):
+        name, source = text(entry, "name"), mapping(entry, "valueFrom")
+        value = evaluator.add(name, entry)
+        known = not source or "fieldRef" in source
+        found[name] = Variable(name, value if known else None, source, str(workload), shown(env_path(container, name)))
+    return found
+
+
 def inline_secrets(variables: dict[str, Variable]) -> list[Problem]:
     """Secrets written as plain text. The message never shows the value."""
     return [
@@ -92,6 +117,10 @@ class Evaluator:
             f"metadata.annotations['{DISCOVERY_ANNOTATION}']": service,
         }
         self._known: dict[str, str] = {}
+
+    def know(self, name: str, value: str) -> None:
+        """A value that stands as it is, known to the entries after it."""
+        self._known[name] = value
 
     def add(self, name: str, entry: dict[str, Any]) -> str:
         """The value of an entry of `env`, known to the entries after it."""

@@ -55,6 +55,7 @@ class Family(NamedTuple):
     first_listener: str  # name of the listener of each type that the release starts by itself
     named_listeners: bool  # a second listener of a type can be added by a variable
     tls: str  # variable prefix of a listener's certificate files
+    quic_tls: str  # the same of a quic listener
     quic: bool
     dashboard_bind: str
     dashboard_inet6: tuple[str, ...]
@@ -86,6 +87,7 @@ _EMQX_4_1 = Family(
     first_listener="EXTERNAL",
     named_listeners=False,
     tls="EMQX_LISTENER__{type}__{name}__",
+    quic_tls="",
     quic=False,
     dashboard_bind="EMQX_DASHBOARD__LISTENER__HTTP",
     dashboard_inet6=("EMQX_DASHBOARD__LISTENER__HTTP__INET6", "EMQX_MANAGEMENT__LISTENER__HTTP__INET6"),
@@ -128,6 +130,7 @@ _CHANGES: tuple[tuple[Version, dict[str, Any]], ...] = (
             "listener_enable": "EMQX_LISTENERS__{type}__{name}__ENABLED",
             "first_listener": "DEFAULT",
             "tls": "EMQX_LISTENERS__{type}__{name}__SSL_OPTIONS__",
+            "quic_tls": "EMQX_LISTENERS__{type}__{name}__",
             "quic": True,
             "dashboard_bind": "EMQX_DASHBOARD__LISTENERS__HTTP__BIND",
             "dashboard_inet6": ("EMQX_DASHBOARD__LISTENERS__HTTP__INET6",),
@@ -139,6 +142,7 @@ _CHANGES: tuple[tuple[Version, dict[str, Any]], ...] = (
         },
     ),
     (Version(5, 0, 10), {"status_path": "/status"}),
+    (Version(5, 0, 18), {"quic_tls": "EMQX_LISTENERS__{type}__{name}__SSL_OPTIONS__"}),
     (Version(5, 1, 0), {"listener_enable": "EMQX_LISTENERS__{type}__{name}__ENABLE"}),
     (Version(5, 3, 1), {"rpc_listen": (("EMQX_RPC__LISTEN_ADDRESS", "::"), ("EMQX_RPC__IPV6_ONLY", "true"))}),
     (Version(5, 6, 0), {"record_types": ("a", "aaaa", "srv")}),

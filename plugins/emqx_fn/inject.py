@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = "not rendered"  # how the serviceAccountName of a shipped workload begins until it is rendered
 _POD: Path = ("spec", "template", "spec")
+_HANDLERS = ("exec", "grpc", "tcpSocket")  # a probe has one handler: with one of these it is not the function's httpGet
 # Special variables that beat the ones the function writes.
 _ALIASES = {"EMQX_NODE__COOKIE": "EMQX_NODE_COOKIE", "EMQX_DASHBOARD__DEFAULT_USER__PASSWORD": "EMQX_ADMIN_PASSWORD"}
 
@@ -33,6 +34,7 @@ class Injector:
         self.graph, self.workload, self.container = graph, workload, container
         self.s, self.record, self.hand = s, record, hand
         self.problems: list[Problem] = []
+        self.own: frozenset[str] = frozenset()  # variables written here, not by hand
 
     def bad(self, rule: str, object: str, path: str, message: str, fix: str) -> None:
         self.problems.append(Problem(rule, object, path, message, fix))
@@ -88,13 +90,15 @@ class Injector:
                 mine.append(entry)
             else:
                 self.compare(entry, variable, evaluator)
+        self.own = frozenset(entry.name for entry in mine)
         self.foreign({entry.name for entry in entries})
         self.node_name(evaluator)
         self.write_env(mine)
 
     def variable(self, name: str) -> Variable | None:
         """The variable set by hand, under its name or under the alias that beats it."""
-        return self.hand.get(name) or self.hand.get(_ALIASES.get(name, ""))
+        alias = f"{name}D" if name.endswith("__ENABLE") else _ALIASES.get(name, "")  # 5.1 renamed `enabled` and still takes it
+        return self.hand.get(name) or self.hand.get(alias)
 
     def evaluator(self, entries: Iterable[plan.Entry]) -> Evaluator:
         """What each variable will hold once everything is written."""
@@ -107,8 +111,8 @@ class Injector:
         return evaluator
 
     def compare(self, entry: plan.Entry, variable: Variable, evaluator: Evaluator) -> None:
-        if entry.default:
-            return
+        if entry.default or (entry.value == "$(POD_NAMESPACE)" and not self.workload.namespace):
+            return  # which namespace is right, the build does not say
         expected, got = evaluator.expand(entry.value) if entry.source is None else "", evaluator.expand(variable.value or "")
         same = variable.source == entry.source if entry.source else variable.value is not None and expected == got
         if not same and not (entry.name.endswith("BIND") and got in (entry.value.rpartition(":")[2], f":{entry.value.rpartition(':')[2]}")):
@@ -240,13 +244,15 @@ class Injector:
             if self.record.by_hand(self.workload, path) is not MISSING and self.record.last(self.workload, (*path, "httpGet", "path")) is MISSING:
                 self.probe_by_hand(path)
                 continue
-            for field in ("path", "port"):
+            other_handler = set(_HANDLERS) & set(g.mapping(get(self.workload.data, path)))
+            for field in () if other_handler else ("path", "port"):
                 self.record.write(self.workload, (*path, "httpGet", field), probe["httpGet"][field], optional=True)
             for field in ("periodSeconds", "timeoutSeconds", "failureThreshold"):
                 self.record.write(self.workload, (*path, field), probe[field], optional=True)
+            self.probe_by_hand(path)
 
     def probe_by_hand(self, path: Path) -> None:
-        """A probe that is all the user's: only what this family never answers is refused."""
+        """What people set in a probe stays; only what this family never answers is refused."""
         request = g.mapping(get(self.workload.data, path), "httpGet")
         names: dict[Any, int] = {item.get("name"): item.get("containerPort", 0) for item in g.items(self.container, "ports")}
         port = request.get("port")

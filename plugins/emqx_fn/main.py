@@ -123,5 +123,6 @@ def _config(config: Any, kind: str) -> dict[str, Any]:
     found = config.get("kind") if isinstance(config, dict) else None
     if not isinstance(config, dict) or found not in KINDS or (kind and found != kind):
         wanted = kind or " or ".join(KINDS)
-        raise refuse("wrong-protocol", "", "kind", f"expected a config of kind {wanted}; got {found!r}", "correct the transformer's or function's config")
+        got = "none" if found is None else repr(found)
+        raise refuse("wrong-protocol", "", "kind", f"expected a config of kind {wanted}; got {got}", "correct the transformer's or function's config")
     return config

@@ -145,7 +145,7 @@ def _listeners(s: Settings) -> list[Entry]:
         why = f"as {s.config} says at spec.listeners.{listener.name}"
         entries.append(Entry(s.family.bind.format(**keys), _address(s, listener.port), why=f"{why}.port"))
         if listener.secret:
-            prefix = s.family.tls.format(**keys)
+            prefix = (s.family.quic_tls if listener.type == "quic" else s.family.tls).format(**keys)
             entries.append(Entry(f"{prefix}CERTFILE", f"{tls_path(listener)}/tls.crt", why=f"{why}.tls", default=True))
             entries.append(Entry(f"{prefix}KEYFILE", f"{tls_path(listener)}/tls.key", why=f"{why}.tls", default=True))
     return entries

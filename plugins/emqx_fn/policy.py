@@ -5,36 +5,57 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from emqx_fn import GROUP
+from emqx_fn import GROUP, chain, judge
 from emqx_fn import graph as g
+from emqx_fn.case import case_of
 from emqx_fn.graph import Graph, Object
 from emqx_fn.inject import PLACEHOLDER
 from emqx_fn.plan import stamp_facts
 from emqx_fn.problem import Problem, Refusal, refuse
 from emqx_fn.rbac import account_of
 from emqx_fn.record import MISSING, Record, shown
-from emqx_fn.run import RENDERED_FOR, RENDERED_SPEC, apply, is_settings, not_empty, plain, read_record, resolve, unique, waived
+from emqx_fn.run import RENDERED_FOR, RENDERED_SPEC, apply, is_settings, not_empty, plain, read_record, resolve, unique
 from emqx_fn.settings import Settings
-from emqx_fn.spec import parse_policy, parse_spec
+from emqx_fn.spec import Spec, Waiver, parse_policy, parse_spec
 from emqx_fn.wire import Document, dump, load, read_stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NamedTuple
 
     from emqx_fn.record import Path
+else:
+    from emqx_fn.light import NamedTuple
+
+
+class Review(NamedTuple):
+    """What the rules say of a stream: reasons to refuse it, what deserves a thought, and what a waiver lets pass."""
+
+    problems: list[Problem]
+    warnings: list[Problem]
+    waived: list[tuple[Problem, Waiver]]
+    allow: list[Waiver]
+
+
+def review(text: str, config: dict[str, Any] | None = None) -> Review:
+    """The rules over a stream, rendered or written by hand: what is wrong in it, and what an injection would still change."""
+    try:
+        return _review(read_stream(text).documents, config or {}, advice=True)
+    except Refusal as refusal:
+        return Review(list(refusal.problems), [], [], [])
 
 
 def check(text: str, config: dict[str, Any] | None = None) -> list[Problem]:
-    """The problems of a stream, rendered or written by hand: what is wrong in it, and what an injection would still change."""
-    try:
-        return validate(read_stream(text).documents, config or {})
-    except Refusal as refusal:
-        return list(refusal.problems)
+    """The problems of a stream that no waiver lets pass."""
+    return review(text, config).problems
 
 
 def validate(documents: list[Document], config: dict[str, Any]) -> list[Problem]:
     """Like `check`, for documents that are already split. Works on copies."""
+    return _review(documents, config, advice=False).problems
+
+
+def _review(documents: list[Document], config: dict[str, Any], *, advice: bool) -> Review:
     label = f"EmqxPolicy/{g.text(config, 'metadata', 'name') or 'check'}"
     allow, problems = parse_policy(config.get("spec"), label)
     graph = Graph(not_empty([_copy(document) for document in documents]))
@@ -43,73 +64,100 @@ def validate(documents: list[Document], config: dict[str, Any]) -> list[Problem]
         message = "expected a Deployment or StatefulSet that runs EMQX; the build has none"
         raise refuse("no-workload", label, "", message, "add it to resources; a mirrored image is found by the container name emqx")
     settings = {item.name: item for item in graph.objects("EmqxCluster") if is_settings(item.data)}
+    result = Review(problems, [], [], list(allow))
     for workload in found:
         try:
-            problems += waived(_check_workload(graph, workload, settings), allow)
+            _judge(_Target(graph, workload, settings.get(workload.name)), allow, result, advice=advice)
         except Refusal as refusal:
-            problems += refusal.problems
-    return unique(problems)
+            result.problems.extend(refusal.problems)
+    return result._replace(problems=unique(result.problems), warnings=unique(result.warnings))
+
+
+class _Target(NamedTuple):
+    """A workload to check, and its EmqxCluster where the stream has one."""
+
+    graph: Graph
+    workload: Object
+    settings: Object | None
+
+
+def _judge(target: _Target, allow: tuple[Waiver, ...], result: Review, *, advice: bool) -> None:
+    """Put what is found into the lists of `result`."""
+    spec = _stamped_spec(target.workload)
+    found = _check_workload(target, spec, result.warnings if advice else None)
+    waivers = (*allow, *spec.allow)
+    result.allow.extend(spec.allow)
+    for problem in unique(found):
+        waiver = next((waiver for waiver in waivers if waiver.covers(problem)), None)
+        if waiver is None:
+            result.problems.append(problem)
+        else:
+            result.waived.append((problem, waiver))
 
 
 def _copy(document: Document) -> Document:
     return Document(document.output(), document.source, document.first_line)
 
 
-def _check_workload(graph: Graph, workload: Object, settings: dict[str, Object]) -> list[Problem]:
+def _stamped_spec(workload: Object) -> Spec:
+    """The settings that the workload was rendered by; empty ones where the function has not run."""
+    try:
+        data = json.loads(workload.annotation(RENDERED_SPEC) or "{}")
+    except ValueError:
+        raise refuse("invalid-value", str(workload), f"metadata.annotations[{RENDERED_SPEC}]", "expected JSON", "render again") from None
+    spec, problems = parse_spec(data, f"EmqxCluster/{workload.name}")
+    if problems:
+        raise Refusal(problems)
+    return spec
+
+
+def _check_workload(target: _Target, spec: Spec, warnings: list[Problem] | None) -> list[Problem]:
+    graph, workload, own = target
     stamp = workload.annotation(RENDERED_SPEC)
     if account_of(workload).startswith(PLACEHOLDER):
         message = "expected a rendered workload; the plugin has not run"
         fix = "build with `kustomize build --enable-alpha-plugins`, and list transformers: [../../plugins/inject] in the layer"
         return [Problem("not-rendered", str(workload), "spec.template.spec.serviceAccountName", message, fix)]
-    try:
-        data = json.loads(stamp) if stamp else {}
-    except ValueError:
-        raise refuse("invalid-value", str(workload), f"metadata.annotations[{RENDERED_SPEC}]", "expected JSON", "render again") from None
-    spec, problems = parse_spec(data, f"EmqxCluster/{workload.name}")
-    if problems:
-        return problems
-    own = settings.get(workload.name)
     record = read_record(own) if own else Record()
     container, resolved, problems = resolve(graph, workload, f"EmqxCluster/{workload.name}", spec, record)
     stale = _stale_facts(workload, container, resolved)
     if stale:
         return problems + stale
-    written = [document for document in graph.documents if document.kind in _WRITTEN_KINDS and _is_near(document, workload)]
-    before = [load(dump(document.data), "stdin") for document in written]
+    case = case_of(graph, workload, container, resolved)
+    problems += judge.problems(case, problems)
+    if warnings is not None:
+        warnings += judge.warnings(case)
+    before = {id(document): load(dump(document.data), "stdin") for document in graph.documents if _may_change(document, workload)} if stamp else {}
     added = len(graph.documents)
-    problems += apply(graph, workload, container, resolved, record)
-    for document, original in zip(written, before, strict=True):
-        problems += _would_change(document, original, stamped=bool(stamp))
-    problems += [problem for document in graph.documents[added:] for problem in _would_add(document, stamped=bool(stamp))]
-    return waived(problems, spec.allow)
+    of_injection = apply(graph, workload, container, resolved, record)
+    if not stamp:
+        # Hand-written YAML may reach the same by other variables: there the chain says whether the members find each other.
+        return problems + [problem for problem in of_injection if not chain.decides(problem)]
+    problems += of_injection
+    for document in graph.documents[:added]:
+        if id(document) in before:
+            problems += _would_change(document, before[id(document)])
+    return problems + [problem for document in graph.documents[added:] for problem in _would_add(document)]
 
 
 _WRITTEN_KINDS = frozenset({"Deployment", "StatefulSet", "Role", "RoleBinding"})
 # Fields that a person may change or leave out above the layer that runs the plugin; the members find each other all the same.
 _FREE = ("startupProbe", "readinessProbe", "livenessProbe", f"{GROUP}/rendered-", RENDERED_SPEC)
-# What hand-written YAML must say itself, whatever else it leaves to the defaults.
-_NEEDED = ("env[EMQX_CLUSTER__", "env[EMQX_NAME]", "env[EMQX_HOST]")
 
 
-def _is_near(document: Document, workload: Object) -> bool:
-    return any(name in document.text for name in workload.names)
+def _may_change(document: Document, workload: Object) -> bool:
+    return document.kind in _WRITTEN_KINDS and any(name in document.text for name in workload.names)
 
 
-def _would_change(document: Document, before: Any, *, stamped: bool) -> list[Problem]:
-    """What an injection would still change: something was changed since, or was never there."""
+def _would_change(document: Document, before: Any) -> list[Problem]:
+    """What an injection would change: a layer above changed something since, and did not run it."""
     name = f"{document.kind}/{g.text(document.data, 'metadata', 'name')}"
-    problems = []
-    for path, old, new in _differences(before, document.data, ()):
-        place = shown(path)
-        if any(part in place for part in _FREE) or not (stamped or any(part in place for part in _NEEDED)):
-            continue
-        rule, fix = (
-            ("stale", "add transformers: [../../plugins/inject] to the layer that changes it")
-            if stamped
-            else ("not-injected", "run the plugin over this workload, or add it by hand")
-        )
-        problems.append(Problem(rule, name, place, f"expected {_brief(new)}; got {_brief(old)}", fix))
-    return problems
+    changes = ((shown(path), old, new) for path, old, new in _differences(before, document.data, ()))
+    return [
+        Problem("stale", name, place, f"expected {_brief(new)}; got {_brief(old)}", "add transformers: [../../plugins/inject] to the layer that changes it")
+        for place, old, new in changes
+        if not any(part in place for part in _FREE)
+    ]
 
 
 def _differences(before: Any, after: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:
@@ -144,14 +192,12 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _would_add(document: Document, *, stamped: bool) -> list[Problem]:
+def _would_add(document: Document) -> list[Problem]:
+    """An object that the function wrote, or found, and that is gone; a missing Role breaks the chain, and is said there."""
+    if document.kind != "ServiceAccount":
+        return []
     name = f"{document.kind}/{g.text(document.data, 'metadata', 'name')}"
-    if document.kind == "Role":
-        message = "expected the permission to get the Endpoints that discovery reads; no Role bound to the pods' ServiceAccount gives it"
-        return [Problem("not-injected", name, "", message, "run the plugin over this build, or add it by hand")]
-    if document.kind == "ServiceAccount" and stamped:
-        return [Problem("stale", name, "", "expected the ServiceAccount of the pods in the build; there is none", "add it again")]
-    return []
+    return [Problem("stale", name, "", "expected the ServiceAccount of the pods in the build; there is none", "add it again")]
 
 
 def _stale_facts(workload: Object, container: dict[str, Any], resolved: Settings) -> list[Problem]:

@@ -13,7 +13,10 @@ else:
 
 
 class Problem(NamedTuple):
-    """One reason to refuse. `object` is `Kind/name`, `path` a field path such as `spec.replicas`, `where` is `file:line:column` or empty."""
+    """One reason to refuse. `object` is `Kind/name`, `path` a field path such as `spec.replicas`, `where` is `file:line:column` or empty.
+
+    `severity` is `error` or `warning`. A render knows errors only: kustomize swallows what a plugin says when it succeeds.
+    """
 
     rule: str
     object: str
@@ -21,6 +24,7 @@ class Problem(NamedTuple):
     message: str
     fix: str
     where: str = ""
+    severity: str = "error"
 
     def lines(self) -> str:
         """The problem as it is printed: where, object, field, what is wrong, its rule, and the fix."""

@@ -178,6 +178,9 @@ class Access:
         name = self.workload.name
         same_name = [found for kind in ("Role", "RoleBinding") for found in self.graph.objects(kind, [name]) if found.name == name]
         taken = [found for found in same_name if found.namespace == self.workload.namespace]
+        if taken and all(self.record.last(found, ("added",)) is True for found in taken):
+            self.rebind(taken, service, account, names)
+            return
         if taken:
             message = f"expected the name {name} to be free for discovery's own permission; {taken[0]} is another's"
             fix = f"rename it, or bind it to the ServiceAccount {names[0]} if it is meant for EMQX"
@@ -185,9 +188,24 @@ class Access:
             return
         role = self.add(f"{GROUP}/v1", "Role", {"rules": [self.rule(service.name)]})
         self.record.note(role, ("rule",), self.rule(service.name))
+        reference = {"apiGroup": GROUP, "kind": "Role", "name": role.name}
+        self.add(f"{GROUP}/v1", "RoleBinding", {"roleRef": reference, "subjects": [self.new_subject(account, names)]})
+
+    def new_subject(self, account: Object | None, names: tuple[str, ...]) -> dict[str, Any]:
         namespace = self.subject_namespace(account)
-        subject = {"kind": "ServiceAccount", "name": names[0], **({"namespace": namespace} if namespace else {})}
-        self.add(f"{GROUP}/v1", "RoleBinding", {"roleRef": {"apiGroup": GROUP, "kind": "Role", "name": role.name}, "subjects": [subject]})
+        return {"kind": "ServiceAccount", "name": names[0], **({"namespace": namespace} if namespace else {})}
+
+    def rebind(self, own: list[Object], service: Object, account: Object | None, names: tuple[str, ...]) -> None:
+        """A layer changed the ServiceAccount of the pods, or the rules of the function's own Role: what is missing in it comes back."""
+        for found in own:
+            self.record.note(found, ("added",), True)
+            if found.kind == "Role":
+                last, rules = self.record.last(found, ("rule",)), g.items(found.data, "rules")
+                put(found, ("rules",), [*(rule for rule in rules if rule != last), self.rule(service.name)])
+                self.record.note(found, ("rule",), self.rule(service.name))
+            else:
+                kept = [subject for subject in g.items(found.data, "subjects") if subject.get("name") not in self.workload.names]
+                put(found, ("subjects",), [*kept, self.new_subject(account, names)])
 
     def subject(self, binding: Object, account: Object | None, names: tuple[str, ...]) -> None:
         """Let the subject's namespace be the ServiceAccount's."""

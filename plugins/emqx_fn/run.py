@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from emqx_fn import API_VERSION, GROUP, __version__
+from emqx_fn import API_VERSION, GROUP, __version__, judge
 from emqx_fn import graph as g
-from emqx_fn.check import Checker
+from emqx_fn.case import case_of
 from emqx_fn.environment import by_hand, inline_secrets
 from emqx_fn.graph import Graph, Object
 from emqx_fn.inject import Injector
@@ -18,7 +18,7 @@ from emqx_fn.problem import Problem, Refusal, refuse
 from emqx_fn.rbac import Access
 from emqx_fn.record import Record
 from emqx_fn.settings import Resolver, Settings, find_workload
-from emqx_fn.spec import Spec, Waiver, parse_spec
+from emqx_fn.spec import ABOUT_VARIABLES, Spec, Waiver, parse_spec
 from emqx_fn.wire import Document, new_document
 
 TYPE_CHECKING = False
@@ -58,11 +58,14 @@ def not_empty(documents: list[Document]) -> list[Document]:
     return list(documents)
 
 
+_ABOUT_VALUE = (*ABOUT_VARIABLES, "contradiction", "inline-secret", "invalid-value", "replicants", "service-name")
+
+
 def unique(problems: list[Problem]) -> list[Problem]:
     """One problem a field: a wrong value is also not the derived one, and saying so twice helps nobody."""
     first: dict[tuple[str, str, str], Problem] = {}
     for problem in problems:
-        about_value = problem.path and problem.rule in ("invalid-value", "service-name", "inline-secret", "contradiction")
+        about_value = problem.path and problem.rule in _ABOUT_VALUE
         first.setdefault((problem.object, problem.path, "value" if about_value else problem.lines()), problem)
     return list(first.values())
 
@@ -111,7 +114,7 @@ def _cluster(graph: Graph, settings: Object, taken: set[int]) -> list[Problem]:
     record = read_record(settings)
     problems = _write(graph, workload, settings, spec, record)
     _leave_record(settings, record)
-    return waived(problems, spec.allow)
+    return without_waived(problems, spec.allow)
 
 
 def _write(graph: Graph, workload: Object, settings: Object, spec: Spec, record: Record) -> list[Problem]:
@@ -153,10 +156,10 @@ def apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: S
     access.grant()
     record.forget([workload, *g.services_of(graph, workload), *network.policies()])
     injector.order_ports()
-    problems = injector.problems + network.problems + access.problems + Checker(workload, container, resolved).check()
+    problems = injector.problems + network.problems + access.problems
     if resolved.strategy != "manual" and resolved.replicas > 1:
         problems += members_apart(graph, workload, injector.member_ports())
-    return problems
+    return problems + judge.problems(case_of(graph, workload, container, resolved, injector.own), problems)
 
 
 def _stamp(workload: Object, spec: Any, resolved: Settings) -> None:
@@ -223,7 +226,6 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(numbers + [0] * (3 - len(numbers)))
 
 
-def waived(problems: list[Problem], allow: tuple[Waiver, ...]) -> list[Problem]:
-    """The problems without those that `policy.allow` waives."""
-    rules = {waiver.rule for waiver in allow}
-    return [problem for problem in problems if problem.rule not in rules]
+def without_waived(problems: list[Problem], allow: tuple[Waiver, ...]) -> list[Problem]:
+    """The problems that `policy.allow` does not waive."""
+    return [problem for problem in problems if not any(waiver.covers(problem) for waiver in allow)]

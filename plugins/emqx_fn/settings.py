@@ -46,6 +46,7 @@ class Settings(NamedTuple):
     autoheal: bool | None
     dashboard_port: int
     listeners: tuple[Listener, ...]
+    by_hand: dict[str, tuple[str, str]]  # field of the EmqxCluster that a variable decided -> object and path of that variable
 
     @property
     def host_type(self) -> str:
@@ -64,6 +65,7 @@ class Resolver:
         self.config, self.spec, self.graph = config, spec, graph
         self.workload, self.container, self.hand = workload, container, hand
         self.problems: list[Problem] = []
+        self.decided: dict[str, tuple[str, str]] = {}
 
     def resolve(self) -> Settings:
         """The settings. Refuses where no version is known; other problems are in `problems`."""
@@ -103,6 +105,7 @@ class Resolver:
             autoheal=spec.autoheal,
             dashboard_port=spec.dashboard_port or 18083,
             listeners=DEFAULT_LISTENERS if spec.listeners is None else spec.listeners,
+            by_hand=self.decided,
         )
 
     def bad(self, rule: str, object: str, path: str, message: str, fix: str) -> None:
@@ -125,6 +128,8 @@ class Resolver:
         if said and value != said:
             message = f"expected {said!r}, as {self.config} says at {path}; got {value!r}"
             self.bad("contradiction", variable.object, variable.path, message, f"remove this entry, or set {path}: {value}")
+        if not said:
+            self.decided[path] = (variable.object, variable.path)
         return said or value
 
     def version(self) -> Version:

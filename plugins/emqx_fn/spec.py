@@ -61,8 +61,39 @@ _LISTENER = Field(
     required=("port",),
 )
 
+# Rules about one variable: a waiver names the variable too, so that the next misspelling is still found.
+ABOUT_VARIABLES = ("dropped-variable", "duplicate-setting", "other-family", "unknown-variable", "unsafe-value", "variable-value")
+
 # Rules that may be waived: the cluster can still form, and the user may know better.
-WAIVABLE = ("fs-group", "inline-secret", "not-ready-addresses", "ordered-ready-with-claims", "probe-port")
+WAIVABLE = tuple(
+    sorted(
+        (
+            *ABOUT_VARIABLES,
+            "autoscaled-members",
+            "certificate-names",
+            "cluster-domain",
+            "dashboard-exposed",
+            "disruption-budget",
+            "excess-permissions",
+            "fs-group",
+            "grace-period",
+            "inline-secret",
+            "loopback-bind",
+            "metrics-without-api-key",
+            "not-ready-addresses",
+            "ordered-ready-with-claims",
+            "pod-security",
+            "pre-stop-leaves",
+            "probe-port",
+            "proxy-protocol",
+            "read-only-root",
+            "route-protocol",
+            "secret-in-build",
+            "target-port",
+            "volume-size",
+        )
+    )
+)
 
 _ALLOW = Field(
     "list",
@@ -71,7 +102,13 @@ _ALLOW = Field(
         "object",
         "A waiver.",
         fields={
-            "rule": Field("string", "Id of the rule, as printed in brackets.", enum=WAIVABLE),
+            "rule": Field("string", "Id of the rule, as printed in brackets.", enum=WAIVABLE, expected="the id of a rule that may be waived"),
+            "variable": Field(
+                "string",
+                f"The variable that may break it, where the rule is about one ({', '.join(ABOUT_VARIABLES)}); a * at the end stands for the rest of the name.",
+                pattern=r"EMQX_[A-Za-z0-9_$]*\*?",
+                expected="the name of a variable, such as EMQX_BACKEND__MYSQL__*",
+            ),
             "reason": Field("string", "Why, for the reader.", pattern=r"(?s).*\S.*", expected="a reason"),
             "until": Field("string", "Last day it holds, YYYY-MM-DD.", pattern=r"\d{4}-\d{2}-\d{2}", expected="a date, YYYY-MM-DD"),
         },
@@ -193,11 +230,19 @@ class Listener(NamedTuple):
 
 
 class Waiver(NamedTuple):
-    """A rule that may be broken, why, and until which day (`YYYY-MM-DD`, or empty)."""
+    """A rule that may be broken, why, until which day (`YYYY-MM-DD`, or empty), and by which variable (empty: by anything)."""
 
     rule: str
     reason: str
     until: str
+    variable: str = ""
+
+    def covers(self, problem: Problem) -> bool:
+        """Whether the waiver is for this problem."""
+        if problem.rule != self.rule:
+            return False
+        name = problem.path.rpartition("[")[2].partition("]")[0]
+        return not self.variable or name == self.variable or (self.variable.endswith("*") and name.startswith(self.variable[:-1]))
 
 
 class Spec(NamedTuple):
@@ -299,7 +344,7 @@ class _Reader:
             guess = nearest(value, field.enum)
             self.bad(
                 path,
-                f"expected one of {', '.join(field.enum)}; got {_show(value)}",
+                f"expected {field.expected or 'one of ' + ', '.join(field.enum)}; got {_show(value)}",
                 f"did you mean {guess!r}?" if guess else f"choose one of {', '.join(field.enum)}",
             )
             return None
@@ -361,7 +406,7 @@ def parse_spec(spec: Any, object: str, where: str = "") -> tuple[Spec, list[Prob
         license=_secret_key(key),
         evaluation=key.get("type") == "evaluation",
         listeners=_listeners(reader, data["listeners"]) if "listeners" in data else None,
-        allow=_waivers((data.get("policy") or {}).get("allow")),
+        allow=_waivers(reader, "spec.policy.allow", (data.get("policy") or {}).get("allow")),
     )
     return result, reader.problems
 
@@ -370,11 +415,31 @@ def parse_policy(spec: Any, object: str) -> tuple[tuple[Waiver, ...], list[Probl
     """`spec` of an EmqxPolicy: its waivers, and all its problems."""
     reader = _Reader(object, "")
     data = reader.fields(spec, "spec", POLICY_FIELDS)
-    return _waivers(data.get("allow")), reader.problems
+    return _waivers(reader, "spec.allow", data.get("allow")), reader.problems
 
 
-def _waivers(items: Any) -> tuple[Waiver, ...]:
-    return tuple(Waiver(item.get("rule") or "", item.get("reason") or "", item.get("until") or "") for item in items or [])
+def _waivers(reader: _Reader, path: str, items: Any) -> tuple[Waiver, ...]:
+    result = tuple(Waiver(*(item.get(key) or "" for key in ("rule", "reason", "until", "variable"))) for item in items or [])
+    for index, waiver in enumerate(result):
+        if waiver.until and not _is_date(waiver.until):
+            reader.bad(f"{path}[{index}].until", f"expected a day of the calendar; got {waiver.until!r}", "write YYYY-MM-DD")
+        if waiver.rule in ABOUT_VARIABLES and not waiver.variable:
+            message = f"expected the variable that may break {waiver.rule}; it is missing"
+            reader.bad(f"{path}[{index}].variable", message, "add variable: EMQX_…: without it the next misspelling would pass too")
+        elif waiver.variable and waiver.rule not in ABOUT_VARIABLES and waiver.rule:
+            message = f"expected no variable: {waiver.rule} is not about one; got {waiver.variable!r}"
+            reader.bad(f"{path}[{index}].variable", message, "remove it")
+    return result
+
+
+def _is_date(text: str) -> bool:
+    from datetime import date  # only where a waiver ends
+
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _secret_key(value: Any) -> SecretKey | None:

@@ -39,28 +39,33 @@ NAMES: dict[str, list[Object]] = {
 class Case:
     """How two layers over one overlay come into one namespace."""
 
-    overlay: str
+    overlays: tuple[str, str]
     names: str
     plugin: bool
     together: bool
 
     def __str__(self) -> str:
         runs = "plugin" if self.plugin else "no-plugin"
-        return f"{self.overlay}-{self.names}-{runs}-{'one-build' if self.together else 'two-builds'}"
+        return f"{'+'.join(dict.fromkeys(self.overlays))}-{self.names}-{runs}-{'one-build' if self.together else 'two-builds'}"
 
 
 def cases() -> Iterator[Case]:
     for names, plugin, together in itertools.product(NAMES, (True, False), (True, False)):
-        yield Case("persistent", names, plugin, together)
+        yield Case(("persistent", "persistent"), names, plugin, together)
     for plugin in (True, False):
-        yield Case("deployment-ip", "prefix", plugin, together=True)
-        yield Case("statefulset-hostname", "suffix", plugin, together=False)
+        yield Case(("deployment-ip", "deployment-ip"), "prefix", plugin, together=True)
+        yield Case(("statefulset-hostname", "statefulset-hostname"), "suffix", plugin, together=False)
+    # Of two kinds: both workloads are called emqx below.
+    for names, plugin in itertools.product(("prefix", "suffix", "plain"), (True, False)):
+        yield Case(("persistent", "deployment-ip"), names, plugin, together=True)
+        yield Case(("deployment-ip", "statefulset-hostname"), names, plugin, together=True)
 
 
 def streams(clone: Clone, case: Case, namespace: str) -> list[str]:
     """What the user builds: each layer, or a folder that lists both."""
     layers = [
-        clone.over(case.overlay, f"cluster-{number}", plugin=case.plugin, namespace=namespace, **fields) for number, fields in enumerate(NAMES[case.names])
+        clone.over(overlay, f"cluster-{number}", plugin=case.plugin, namespace=namespace, **fields)
+        for number, (overlay, fields) in enumerate(zip(case.overlays, NAMES[case.names], strict=True))
     ]
     if case.together:
         both: dict[str, Any] = {"resources": [f"../{layer.name}" for layer in layers]}

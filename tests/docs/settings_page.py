@@ -33,7 +33,7 @@ WAIVERS = """\
 ## Rules that may be waived
 
 `policy.allow` (in an EmqxPolicy: `allow`) is a list, so a layer that patches it replaces it as a whole.
-It may name {rules}; [troubleshooting](troubleshooting.md) says what each of them guards against.
+It may name {rules}; [the rules](rules/README.md) say what each of them guards against.
 Any other rule stands, and naming it here is refused: what it guards against would not run, or would not form a cluster.
 """
 
@@ -64,7 +64,7 @@ def _below(field: Field, path: str) -> Iterator[tuple[str, Field, bool]]:
 
 
 def _type(field: Field) -> str:
-    if field.enum:
+    if field.enum and not field.expected:
         return ", ".join(f"`{value}`" for value in field.enum)
     return f"{field.type}, {field.minimum} to {field.maximum}" if field.maximum else field.type
 

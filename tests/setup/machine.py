@@ -13,7 +13,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # The system's own, so that no version manager of the developer takes part.
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-PARTS = ("Makefile", "README.md", "LICENSE", "pyproject.toml", "requirements.lock", "requirements-dev.lock", "base", "overlays", "plugins", "tools")
+PARTS = (
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "pyproject.toml",
+    "requirements.lock",
+    "requirements-dev.lock",
+    "base",
+    "docs/rules",
+    "overlays",
+    "plugins",
+    "tools",
+)
 
 
 @dataclass(frozen=True)

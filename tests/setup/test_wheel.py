@@ -78,13 +78,30 @@ def test_the_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"emqx_fn", "emqx_gitops", "emqx_gitops-0.1.0.dist-info"}
     assert {"emqx_fn/py.typed", "emqx_gitops/py.typed", "emqx_fn/__main__.py"} <= set(names)
-    assert [name for name in names if not re.search(r"\.py$|py\.typed$|\.dist-info/", name)] == []
+    assert [name for name in names if not re.search(r"\.py$|py\.typed$|^emqx_fn/keys/[\w.]+\.txt$|^emqx_gitops/pages/[\w-]+\.md$|\.dist-info/", name)] == []
+
+
+def test_all_tables_of_keys_are_in_the_wheel(wheel: Path) -> None:
+    tables = {f"emqx_fn/keys/{path.name}" for path in (ROOT / "plugins" / "emqx_fn" / "keys").iterdir()}
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in archive.namelist() if name.startswith("emqx_fn/keys/")} == tables
 
 
 def test_all_modules_of_the_sources_are_in_the_wheel(wheel: Path) -> None:
     sources = {str(path.relative_to(ROOT / folder)) for folder in ("plugins", "tools") for path in (ROOT / folder).glob("emqx_*/**/*.py")}
     with zipfile.ZipFile(wheel) as archive:
         assert {name for name in archive.namelist() if name.endswith(".py")} == sources
+
+
+def test_a_rule_is_explained_without_a_clone(installed: Environment) -> None:
+    ran = installed.cli("explain", "stale")
+    assert (ran.code, ran.out, ran.err) == (0, (ROOT / "docs" / "rules" / "stale.md").read_text(encoding="utf-8"), "")
+
+
+def test_all_pages_of_rules_are_in_the_wheel(wheel: Path) -> None:
+    pages = {f"emqx_gitops/pages/{path.name}" for path in (ROOT / "docs" / "rules").iterdir()}
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in archive.namelist() if name.startswith("emqx_gitops/pages/")} == pages
 
 
 def test_what_the_wheel_needs_is_installed_with_it(installed: Environment) -> None:

@@ -81,7 +81,12 @@ def validate(
     kubernetes_version: Annotated[
         str | None, typer.Option("--kubernetes-version", metavar="MINOR[,MINOR]...", help="Kubernetes minors.  [default: all supported]", show_default=False)
     ] = None,
-    output: Annotated[str, typer.Option("--output", metavar="text|json|github", help="How to report.")] = "text",
+    output: Annotated[str, typer.Option("--output", metavar="text|json|sarif|github", help="How to report.")] = "text",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
+    date: Annotated[
+        str | None,
+        typer.Option("--date", metavar="YYYY-MM-DD", help="The day on which waivers must hold.  [default: that of the last commit]", show_default=False),
+    ] = None,
     skip_kind: Annotated[
         list[str] | None, typer.Option("--skip-kind", metavar="KIND", help="Check no schema of this kind; may be repeated.", show_default=False)
     ] = None,
@@ -91,18 +96,19 @@ def validate(
 ) -> None:
     """Check renderings: complete, valid, and a cluster that forms."""
     from emqx_gitops import kubeconform as conform
-    from emqx_gitops import project, rendering, report, schemas, terminal, validate
+    from emqx_gitops import project, rendering, report, schemas, terminal, validate, waivers
     from emqx_gitops.kustomize import find
 
     if output not in report.REPORTERS:
         raise UsageFailure(f"--output: expected one of {', '.join(report.REPORTERS)}; got {output!r}", "choose one of them")
+    day = waivers.given_day(date)
     targets, streams = (project.targets([], True), []) if all_layers and not paths else validate.sort_inputs(_named(paths, all_layers))
     source = schemas.source_folder()
     catalogs = tuple(schemas.Catalog(version, source, schemas.cache_folder()) for version in schemas.chosen(kubernetes_version, source))
     checker = conform.Kubeconform(conform.find(kubeconform), catalogs, tuple(skip_kind or ()), validate.crd_resources(Path.cwd()))
     renderings = [*(rendering.render_all(targets, find(kustomize), _jobs(jobs)) if targets else []), *streams]
     _warnings(renderings)
-    found = validate.validate(renderings, checker, _jobs(jobs))
+    found = validate.validate(renderings, checker, _jobs(jobs), day, strict=strict)
     terminal.result(report.REPORTERS[output](found, terminal.paint))
     if not found.fine:
         raise typer.Exit(EXIT_PROBLEMS)
@@ -112,6 +118,20 @@ def _named(paths: list[str] | None, all_layers: bool) -> list[str]:
     if not paths or all_layers:
         raise UsageFailure(f"expected folders or files to validate, or --all; got {'both' if paths else 'neither'}", "for example: emqx-gitops validate --all")
     return paths
+
+
+@app.command(**_example("emqx-gitops explain EMQX_CLUSTER__DISCOVERY_STRATEGY"))
+def explain(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="A variable, a config path, a rule's id, a folder to render, a rendered file, or - for stdin.")],
+    output: Annotated[str, typer.Option("--output", metavar="text|json", help="How to answer.")] = "text",
+    kustomize: KustomizeOption = None,
+) -> None:
+    """Explain a variable, a rule, or how a cluster forms."""
+    from emqx_gitops import explain, terminal
+
+    if output not in explain.FORMATS:
+        raise UsageFailure(f"--output: expected one of {', '.join(explain.FORMATS)}; got {output!r}", "choose one of them")
+    terminal.result(explain.answer(what, output, kustomize))
 
 
 @app.command(**_example("emqx-gitops new clusters/prod --from persistent --namespace emqx-prod --replicas 5"))
@@ -129,6 +149,7 @@ def new(
 ) -> None:
     """Write the folder of a cluster of your own, on an overlay."""
     import os
+    from dataclasses import replace
 
     from emqx_gitops import new, project, terminal
 
@@ -144,8 +165,10 @@ def new(
         evaluation_license=evaluation_license,
     )
     new.check(cluster)
+    made_by = new.namespace_is_made(project.find_root(path.parent), cluster.namespace)
+    cluster = replace(cluster, own_namespace=not made_by)
     new.write(path, new.files(cluster, _base(path, overlay, repository, ref)))
-    terminal.say(new.next_steps(project.shown(path)))
+    terminal.say(new.next_steps(project.shown(path), cluster, made_by))
 
 
 def _base(folder: Path, overlay: str, repository: str, ref: str) -> Any:

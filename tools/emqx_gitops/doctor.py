@@ -72,7 +72,12 @@ def _tools(here: Installation, env: Mapping[str, str]) -> Iterator[Finding]:
     kustomize, kubeconform = _program("kustomize", here, env), _program("kubeconform", here, env)
     install = "make" if root else "install it on PATH, or name it"
     yield _kustomize(kustomize) if kustomize else Finding("error", "kustomize", "there is none", f"{install} (--kustomize)" if not root else install)
-    yield _kubeconform(kubeconform) if kubeconform else Finding("error", "kubeconform", "there is none", f"{install} (--kubeconform)" if not root else install)
+    if kubeconform:
+        yield _kubeconform(kubeconform)
+    elif root:
+        yield Finding("error", "kubeconform", "there is none", install)
+    else:
+        yield Finding("warning", "kubeconform", "there is none; only `emqx-gitops validate` needs it", f"{install} (--kubeconform)")
 
 
 def _program(name: str, here: Installation, env: Mapping[str, str]) -> Path | None:
@@ -147,7 +152,9 @@ def _shell(here: Installation, env: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _of_shell(name: str, here: Installation, env: Mapping[str, str]) -> Finding:
-    found, target = on_path(name, here, env), here.programs[name]
+    # A virtual environment in a clone is nobody's shell; the one that a wheel was installed into may well be.
+    found = on_path(name, here, env) or (None if clone_root() else _named(shutil.which(name, path=env.get("PATH", ""))))
+    target = here.programs[name]
     title = f"{name} of your shell"
     if found is None:
         fix = 'make link, and in the start file of your shell: export PATH="$HOME/.local/bin:$PATH"' if clone_root() else f"run {target}"
@@ -160,6 +167,10 @@ def _of_shell(name: str, here: Installation, env: Mapping[str, str]) -> Finding:
     if name == "kustomize":
         return Finding("ok", title, f"{found}, {dotted(version) if version else 'tells no version'}: another than this installation's")
     return Finding("warning", title, f"{found}: another installation's", f"run {target}, or remove the other")
+
+
+def _named(path: str | None) -> Path | None:
+    return Path(path) if path else None
 
 
 def _kubectl(program: Path) -> Finding:

@@ -11,6 +11,9 @@ from emqx_fn.problem import Problem
 from emqx_gitops.resources import CLUSTER_LABEL, Resource
 
 # kustomize appends ten characters of this alphabet to the name of what it generates.
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABELLED = ("Namespace", "Service")  # kinds whose names are DNS labels, not subdomains
 _GENERATED = re.compile(r".+-[2456789bcdfghkmt]{10}")
 
 
@@ -21,10 +24,25 @@ def check(resources: tuple[Resource, ...]) -> list[Problem]:
         message = "expected a Deployment or StatefulSet that runs EMQX; the rendering has none"
         return [Problem("no-cluster", "", "", message, "put the cluster back, or validate only what renders one")]
     problems = [problem for workload in workloads for problem in _workload(workload, resources)]
-    return [*problems, *_orphans(workloads, resources), *_bindings(resources)]
+    names = {(problem.path, problem.message): problem for resource in reversed(resources) for problem in _names(resource)}  # a namespace is said once
+    return [*problems, *_orphans(workloads, resources), *_bindings(resources), *reversed(names.values())]
 
 
 def _workload(workload: Resource, resources: tuple[Resource, ...]) -> Iterator[Problem]:
+    if _is_ours(workload):
+        yield from _parts(workload, resources)
+    for kind, name, path in references(workload):
+        if _GENERATED.fullmatch(name) and not _has(resources, kind, name, workload):
+            message = f"expected {kind}/{name} in the rendering: its name ends in a generator's hash; it is not there"
+            yield Problem("missing-object", workload.label, path, message, "keep the generator in the layer that names it")
+
+
+def _is_ours(workload: Resource) -> bool:
+    """Whether the workload is built on base/; somebody else's may have its ServiceAccount elsewhere, and need no headless Service."""
+    return CLUSTER_LABEL in mapping(workload.data, "spec", "template", "metadata", "labels")
+
+
+def _parts(workload: Resource, resources: tuple[Resource, ...]) -> Iterator[Problem]:
     if not any(_headless_of(workload, resource) for resource in resources):
         message = "expected a headless Service (clusterIP: None) that selects these pods; the rendering has none"
         yield Problem("missing-object", workload.label, "spec.template.metadata.labels", message, "put it back, or correct its selector")
@@ -32,10 +50,6 @@ def _workload(workload: Resource, resources: tuple[Resource, ...]) -> Iterator[P
     if account and account != "default" and not _has(resources, "ServiceAccount", str(account), workload):
         message = f"expected ServiceAccount/{account} in the rendering; it is not there"
         yield Problem("missing-object", workload.label, "spec.template.spec.serviceAccountName", message, "add the ServiceAccount to the resources")
-    for kind, name, path in references(workload):
-        if _GENERATED.fullmatch(name) and not _has(resources, kind, name, workload):
-            message = f"expected {kind}/{name} in the rendering: its name ends in a generator's hash; it is not there"
-            yield Problem("missing-object", workload.label, path, message, "keep the generator in the layer that names it")
 
 
 def _headless_of(workload: Resource, resource: Resource) -> bool:
@@ -97,3 +111,20 @@ def _bindings(resources: tuple[Resource, ...]) -> Iterator[Problem]:
         if binding.key.kind == "RoleBinding" and ours and role.get("kind") == "Role" and not _has(resources, "Role", str(role.get("name")), binding):
             message = f"expected Role/{role.get('name')} in the rendering; it is not there"
             yield Problem("missing-object", binding.label, "roleRef.name", message, "add the Role, or remove the binding")
+
+
+def _names(resource: Resource) -> Iterator[Problem]:
+    """Names that no schema checks and every API server refuses. RBAC objects may have any."""
+    namespace = resource.key.namespace
+    if namespace and not _LABEL.fullmatch(namespace):
+        message = f"expected a-z, 0-9 and -, at most 63; got {namespace!r}"
+        yield Problem("invalid-name", resource.label, "metadata.namespace", message, "name another namespace")
+    if str(resource.data.get("apiVersion")).startswith("rbac."):
+        return
+    form, words = (_LABEL, "a-z, 0-9 and -, at most 63") if resource.key.kind in _LABELLED else (_SUBDOMAIN, "a-z, 0-9, - and ., at most 253")
+    if not form.fullmatch(resource.key.name):
+        yield Problem("invalid-name", resource.label, "metadata.name", f"expected {words}; got {resource.key.name!r}", "choose such a name, prefix and suffix")
+    for key, value in mapping(resource.metadata, "labels").items():
+        if len(str(value)) > 63:
+            message = f"expected at most 63 characters; got {len(str(value))}"
+            yield Problem("invalid-name", resource.label, f"metadata.labels[{key}]", message, "shorten namePrefix, nameSuffix or the label")

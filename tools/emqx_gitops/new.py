@@ -12,10 +12,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from emqx_fn import API_VERSION
-from emqx_fn.family import parse_image, version_of_tag
+from emqx_fn.family import family, parse_image, supported, version_of_tag
 from emqx_gitops import project
 from emqx_gitops.errors import UsageFailure
 
@@ -25,6 +26,9 @@ IMAGE = "emqx/emqx"  # in every overlay
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9][-a-z0-9]{0,30}")
 _BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
+_MEMBERS = 3  # in every overlay
+# Kubernetes' own: labels of ours would change what others may run there.
+_SHARED_NAMESPACES = frozenset({"default", "kube-node-lease", "kube-public", "kube-system"})
 _POD_SECURITY = ("enforce", "audit", "warn")
 
 
@@ -47,6 +51,7 @@ class Cluster:
     image: str = ""
     license_secret: str = ""
     evaluation_license: bool = False
+    own_namespace: bool = True  # the folder makes the namespace
 
 
 def local_base(folder: Path, overlay: str) -> Base | None:
@@ -73,20 +78,42 @@ def check(cluster: Cluster) -> None:
         raise UsageFailure("--license-secret, --evaluation-license: expected one of them; got both", "leave one out")
     if cluster.license_secret and not all(cluster.license_secret.partition(":")[::2]):
         raise UsageFailure(f"--license-secret: expected SECRET:KEY; got {cluster.license_secret!r}", "for example: --license-secret emqx-license:license")
-    if cluster.image and _version(cluster.image) is None:
+    version = version_of_tag(parse_image(cluster.image).tag)
+    if cluster.image and version is None:
         message = f"--image: expected a tag that names a version, such as emqx/emqx:5.8.9; got {cluster.image!r}"
         raise UsageFailure(message, "the variables, ports and probes of EMQX follow from its version: name it in the tag")
+    members = cluster.replicas or _MEMBERS
+    given = cluster.license_secret or cluster.evaluation_license
+    if version and supported(version) and family(version).single_node_license and members > 1 and not given:
+        message = f"--image: expected a licence: EMQX {version} starts {members} members only with a key that allows a cluster; got none"
+        raise UsageFailure(message, "add --license-secret SECRET:KEY, or --evaluation-license for a trial, or --replicas 1")
 
 
-def _version(image: str) -> str | None:
-    version = version_of_tag(parse_image(image).tag)
-    return str(version) if version else None
+def namespace_is_made(root: Path | None, namespace: str) -> str:
+    """What makes the namespace already: another folder of the repository, or Kubernetes; empty where nothing does."""
+    if namespace in _SHARED_NAMESPACES:
+        return "Kubernetes"
+    layers = project.layers(root) if root else []
+    return next((project.shown(folder, root) for folder in layers if _makes(folder / "namespace.yaml", namespace)), "")
+
+
+def _makes(file: Path, namespace: str) -> bool:
+    if not file.is_file():
+        return False
+    documents = YAML(typ="safe").load_all(file.read_text(encoding="utf-8", errors="replace"))
+    try:
+        found = [item for item in documents if isinstance(item, dict) and item.get("kind") == "Namespace"]
+    except YAMLError:
+        return False  # not ours to mend here: a render of that folder says what is wrong
+    return any(isinstance(item.get("metadata"), dict) and item["metadata"].get("name") == namespace for item in found)
 
 
 def files(cluster: Cluster, base: Base) -> dict[str, str]:
     """The files of the new folder by name."""
     settings = _settings(cluster)
-    result = {"kustomization.yaml": _dump(_kustomization(cluster, base, bool(settings))), "namespace.yaml": _dump(_namespace(cluster))}
+    result = {"kustomization.yaml": _dump(_kustomization(cluster, base, bool(settings)))}
+    if cluster.own_namespace:
+        result["namespace.yaml"] = _dump(_namespace(cluster))
     if settings:
         result["emqx.yaml"] = _emqx(settings, base)
     return {**result, "emqx.env": _ENV}
@@ -107,22 +134,25 @@ def write(folder: Path, contents: dict[str, str]) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def next_steps(folder: str) -> str:
-    """What to do with the new folder, as commands."""
+def next_steps(folder: str, cluster: Cluster, made_by: str) -> str:
+    """What to do with the new folder, as commands; `made_by` says what makes its namespace, if the folder does not."""
     commands = [
         f"emqx-gitops validate {folder}",
-        f"kubectl apply -f {folder}/namespace.yaml",
+        *([f"kubectl apply -f {folder}/namespace.yaml"] if cluster.own_namespace else []),
         f"emqx-gitops secrets {folder} | kubectl create -f -",
         f"emqx-gitops render {folder} | kubectl apply --server-side -f -",
     ]
-    return "\n  ".join([f"wrote {folder}; next:", *commands])
+    notes = [] if cluster.own_namespace else [f"the namespace {cluster.namespace} is that of {made_by}: none is written here"]
+    if project.find_root(Path.cwd()) and Path(folder).parts[0] not in project.LAYER_FOLDERS:
+        notes.append(f"--all does not see it: it looks below {' and '.join(f'{name}/' for name in project.LAYER_FOLDERS)}")
+    return "\n  ".join(["\n".join([*notes, f"wrote {folder}; next:"]), *commands])
 
 
 def _kustomization(cluster: Cluster, base: Base, patched: bool) -> CommentedMap:
     result = CommentedMap(apiVersion="kustomize.config.k8s.io/v1beta1", kind="Kustomization", namespace=_text(cluster.namespace))
     if cluster.name_prefix:
         result["namePrefix"] = cluster.name_prefix
-    result["resources"] = [base.overlay, "namespace.yaml"]
+    result["resources"] = [base.overlay, *(["namespace.yaml"] if cluster.own_namespace else [])]
     if cluster.replicas is not None:
         result["replicas"] = [{"name": WORKLOAD, "count": cluster.replicas}]
     if cluster.image:

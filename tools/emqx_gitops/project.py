@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from emqx_gitops.errors import UsageFailure
 
 LAYER_FOLDERS = ("overlays", "clusters")
 KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+
+_COMPONENT = re.compile(r"^kind:\s*[\"']?Component\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,22 @@ def kustomization_file(folder: Path) -> Path | None:
 
 def find_root(start: Path) -> Path | None:
     """The nearest folder at or above `start` that holds overlays or clusters."""
-    return next((folder for folder in (start, *start.parents) if _layers(folder)), None)
+    return next((folder for folder in (start, *start.parents) if layers(folder)), None)
 
 
-def _layers(root: Path) -> list[Path]:
-    folders = [folder for name in LAYER_FOLDERS if (root / name).is_dir() for folder in sorted((root / name).iterdir())]
-    return [folder for folder in folders if kustomization_file(folder)]
+def layers(root: Path) -> list[Path]:
+    """Every folder below overlays/ and clusters/ that can be built; a component cannot, and hidden folders are nobody's."""
+    found = [file.parent for name in LAYER_FOLDERS for kustomization in KUSTOMIZATION_NAMES for file in (root / name).rglob(kustomization)]
+    return [folder for folder in sorted(set(found)) if not _is_hidden(folder.relative_to(root)) and not _is_component(folder)]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _is_component(folder: Path) -> bool:
+    file = kustomization_file(folder)
+    return file is not None and _COMPONENT.search(file.read_text(encoding="utf-8", errors="replace")) is not None
 
 
 def shown(path: Path, root: Path | None = None) -> str:
@@ -49,9 +62,9 @@ def discover(start: Path) -> list[Target]:
     """Every overlay and cluster of the repository around `start`."""
     root = find_root(start)
     if root is None:
-        message = f"--all: expected overlays/*/kustomization.yaml or clusters/*/kustomization.yaml at or above {start}; found none"
+        message = f"--all: expected a kustomization.yaml below overlays/ or clusters/ at or above {start}; found none"
         raise UsageFailure(message, "run it inside the repository, or name the folders to render")
-    return [Target(folder, shown(folder, root)) for folder in _layers(root)]
+    return [Target(folder, shown(folder, root)) for folder in layers(root)]
 
 
 def targets(paths: list[str], all_layers: bool) -> list[Target]:
@@ -82,7 +95,7 @@ def target_name(path: Path) -> str:
 
 def _meant(path: str) -> str:
     root = find_root(Path.cwd())
-    names = [shown(folder, root) for folder in _layers(root)] if root else []
+    names = [shown(folder, root) for folder in layers(root)] if root else []
     close = difflib.get_close_matches(Path(path).as_posix(), names, n=1)
     if close:
         return f"did you mean {close[0]}?"

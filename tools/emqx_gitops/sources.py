@@ -15,23 +15,49 @@ from emqx_gitops import layers
 from emqx_gitops.layers import Fragment, Layer, Place
 from emqx_gitops.project import shown
 
+_PLACE = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
+_INSIDE = re.compile(r"\+(\d+):(\d+)")  # a position in the text that is the field's value
 _STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 _HASH = re.compile(r"-[a-z0-9]{10}$")
 
 
+def place_of(problem: Problem) -> Place | None:
+    """The place that a located problem has, if it is one in a file."""
+    match = _PLACE.fullmatch(problem.where)
+    return Place(Path(match["file"]), int(match["line"]), int(match["column"])) if match else None
+
+
 class Hit(NamedTuple):
-    """A place that says something about the field: how many steps of its path it has, and how far down its layer is."""
+    """A place that says something about the field: how many steps of its path it has, and how far down its layer is.
+
+    `text` is where the text of its value begins, if that is a file or a block with lines of its own.
+    """
 
     steps: int
     depth: int
     place: Place
+    text: Place | None = None
+
+    def where(self, wanted: str) -> str:
+        """The place as `file:line:column`; that of a line in the text, where `wanted` asks for one."""
+        place, inside = self.place, _INSIDE.fullmatch(wanted)
+        if inside and self.text:
+            place = Place(self.text.file, self.text.line + int(inside[1]) - 1, self.text.column + int(inside[2]) - 1)
+        return f"{shown(place.file)}:{place.line}:{place.column}"
 
 
 class Origin(Protocol):
     """Where a rendering comes from."""
 
+    @property
+    def folder(self) -> Path:
+        """The folder that it lies in."""
+
     def locate(self, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-        """The problems, each with its place in the origin; a place that cannot be told stays as it is."""
+        """The problems, each with its place in the origin; a place that cannot be told stays as it is.
+
+        `+line:column` in a problem's `where` counts in the text that the field holds.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,7 +70,7 @@ class Built:
         """Look in every file that the folder is built from."""
         found = [(layer, list(layers.fragments(layer))) for layer in layers.walk(self.folder)] if problems else []
         # Positions that come from the function are those of kustomize's merged stream: nobody can open that.
-        return tuple(problem._replace(where=_where(_hits(problem, found))) for problem in problems)
+        return tuple(problem._replace(where=_where(problem, _hits(problem, found))) for problem in problems)
 
 
 @dataclass(frozen=True)
@@ -53,19 +79,21 @@ class Read:
 
     texts: tuple[tuple[Path, str], ...]
 
+    @property
+    def folder(self) -> Path:
+        """That of the first file."""
+        return next((file.parent for file, _ in self.texts), Path())
+
     def locate(self, problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
         """Look in the text itself."""
         fragments = [fragment for file, text in self.texts for fragment in layers.plain(file, text)] if problems else []
-        return tuple(problem._replace(where=problem.where or _where(_hits_in(problem, fragments))) for problem in problems)
+        return tuple(problem if place_of(problem) else problem._replace(where=_where(problem, _hits_in(problem, fragments))) for problem in problems)
 
 
-def _where(hits: Iterable[Hit]) -> str:
-    found = list(hits)
-    if not found:
-        return ""
+def _where(problem: Problem, hits: Iterable[Hit]) -> str:
     # The most of the path wins; then the topmost layer, whose value is the one that counts.
-    place = min(found, key=lambda hit: (-hit.steps, hit.depth)).place
-    return f"{shown(place.file)}:{place.line}:{place.column}"
+    best = min(hits, key=lambda hit: (-hit.steps, hit.depth), default=None)
+    return best.where(problem.where) if best else ""
 
 
 def _steps(problem: Problem) -> list[str]:
@@ -135,22 +163,22 @@ def _generated(layer: Layer, kind: str, name: str, steps: list[str]) -> Iterator
             continue
         yield Hit(0, layer.depth, _place(layer, item))
         if steps[:1] == ["data"] and len(steps) > 1:
-            yield from (Hit(len(steps), layer.depth, place) for place in _entries(layer, item, steps[1]))
+            yield from (Hit(len(steps), layer.depth, place, text) for place, text in _entries(layer, item, steps[1]))
 
 
-def _entries(layer: Layer, generator: yaml.Node, key: str) -> Iterator[Place]:
+def _entries(layer: Layer, generator: yaml.Node, key: str) -> Iterator[tuple[Place, Place | None]]:
     for literal in layers.sequence(generator, "literals"):
         if layers.scalar(literal).partition("=")[0] == key:
-            yield _place(layer, literal)
+            yield _place(layer, literal), None
     for file in [*layers.sequence(generator, "envs"), layers.value(generator, "env")]:
         path = (layer.folder / layers.scalar(file)).resolve()
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-        yield from (Place(path, number, 1) for number, line in enumerate(lines, 1) if line.partition("=")[0].strip() == key)
+        yield from ((Place(path, number, 1), None) for number, line in enumerate(lines, 1) if line.partition("=")[0].strip() == key)
     for file in layers.sequence(generator, "files"):
         given, _, path_text = layers.scalar(file).rpartition("=")
         path = (layer.folder / path_text).resolve()
         if (given or path.name) == key:
-            yield Place(path, 1, 1)
+            yield Place(path, 1, 1), Place(path, 1, 1)
 
 
 def _in_fragment(fragment: Fragment, steps: list[str], *, to_key: bool) -> Iterator[Hit]:
@@ -158,7 +186,7 @@ def _in_fragment(fragment: Fragment, steps: list[str], *, to_key: bool) -> Itera
         yield from _in_operations(fragment, steps)
         return
     node: yaml.Node = fragment.node
-    mark, count = _start(node), 0
+    mark, count, text = _start(node), 0, None
     for step in steps:
         pair = _enter(node, step)
         if pair is None:
@@ -167,7 +195,14 @@ def _in_fragment(fragment: Fragment, steps: list[str], *, to_key: bool) -> Itera
         count += 1
         at_value = isinstance(node, yaml.ScalarNode) and node.value and not (to_key and count == len(steps))
         mark = node.start_mark if at_value else key.start_mark
-    yield Hit(count, fragment.layer.depth, fragment.place(mark))
+        text = _block(fragment, key) if getattr(node, "style", None) == "|" else None
+    yield Hit(count, fragment.layer.depth, fragment.place(mark), text)
+
+
+def _block(fragment: Fragment, key: yaml.Node) -> Place:
+    """Where the text of a block scalar begins: on the line after its key, two columns further in, as everybody writes it."""
+    place = fragment.place(key.start_mark)
+    return place._replace(line=place.line + 1, column=place.column + 2)
 
 
 def _start(node: yaml.Node) -> yaml.Mark:

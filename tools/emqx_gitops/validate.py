@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emqx_fn.problem import Problem, Refusal
-from emqx_gitops import inventory, project, resources, writer
+from emqx_fn.spec import Waiver
+from emqx_gitops import config_files, inventory, project, resources, waivers, writer
 from emqx_gitops.errors import UsageFailure
 from emqx_gitops.kubeconform import Kubeconform
 from emqx_gitops.project import Target
@@ -15,7 +17,19 @@ from emqx_gitops.rendering import Rendering, from_text
 from emqx_gitops.resources import Resource
 from emqx_gitops.sources import Read
 
+if TYPE_CHECKING:
+    from emqx_fn.policy import Review
+
 _YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Waived:
+    """A problem that a waiver of the settings lets pass; `checked` says whether its `until` was held against a day."""
+
+    problem: Problem
+    waiver: Waiver
+    checked: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,8 @@ class Result:
     name: str
     objects: int
     problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
+    waived: tuple[Waived, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,11 +49,12 @@ class Report:
 
     versions: tuple[str, ...]
     results: tuple[Result, ...]
+    strict: bool = False
 
     @property
     def fine(self) -> bool:
-        """Whether nothing is wrong."""
-        return not any(result.problems for result in self.results)
+        """Whether nothing is wrong; a strict report takes warnings for that too."""
+        return not any(result.problems or (self.strict and result.warnings) for result in self.results)
 
 
 def sort_inputs(paths: list[str]) -> tuple[list[Target], list[Rendering]]:
@@ -84,26 +101,37 @@ def _stream(name: str, texts: tuple[tuple[Path, str], ...]) -> Rendering:
     return from_text(name, Read(texts), "---\n".join(text if text.endswith("\n") else text + "\n" for _, text in texts))
 
 
-def validate(renderings: list[Rendering], kubeconform: Kubeconform, jobs: int) -> Report:
-    """The report on renderings; one that is refused already is checked no further."""
+def validate(renderings: list[Rendering], kubeconform: Kubeconform, jobs: int, day: str = "", *, strict: bool = False) -> Report:
+    """The report on renderings; one that is refused already is checked no further. Waivers hold as of `day`, else of the last commit."""
     whole = [rendering for rendering in renderings if not rendering.problems]
     by_schema = dict(zip((id(rendering) for rendering in whole), kubeconform.validate(whole, jobs) if whole else [], strict=True))
-    results = tuple(_result(rendering, by_schema.get(id(rendering), [])) for rendering in renderings)
-    return Report(tuple(catalog.version for catalog in kubeconform.catalogs), results)
+    results = tuple(_result(rendering, by_schema.get(id(rendering), []), day) for rendering in renderings)
+    return Report(tuple(catalog.version for catalog in kubeconform.catalogs), results, strict)
 
 
-def _result(rendering: Rendering, by_schema: list[Problem]) -> Result:
+def _result(rendering: Rendering, by_schema: list[Problem], day: str) -> Result:
     if rendering.problems:
         return Result(rendering.name, len(rendering.resources), rendering.problems)
-    found = [*inventory.check(rendering.resources), *by_schema, *_policy(rendering)]
-    return Result(rendering.name, len(rendering.resources), rendering.located(dict.fromkeys(found)))
+    unread = config_files.unread(rendering.text)
+    review, checked = waivers.judge(by_rules(rendering), rendering, day, complete=not unread)
+    found = [*inventory.check(rendering.resources), *by_schema, *review.problems]
+    waived = zip(rendering.located(problem for problem, _ in review.waived), review.waived, strict=True)
+    return Result(
+        rendering.name,
+        len(rendering.resources),
+        rendering.located(dict.fromkeys(found)),
+        rendering.located(dict.fromkeys([*review.warnings, *unread])),
+        tuple(Waived(problem, waiver, checked) for problem, (_, waiver) in waived),
+    )
 
 
-def _policy(rendering: Rendering) -> list[Problem]:
-    from emqx_fn.policy import check
+def by_rules(rendering: Rendering) -> Review:
+    """What the rules say of a rendering and of the configuration files in it; nothing where it has no cluster, which the inventory says."""
+    from emqx_fn.policy import Review, review
 
-    # Without a cluster the inventory has said so already.
-    return check(rendering.text) if any(resource.is_emqx for resource in rendering.resources) else []
+    if not any(resource.is_emqx for resource in rendering.resources):
+        return Review([], [], [], [])
+    return config_files.review(review(rendering.text), rendering.text)
 
 
 def crd_resources(start: Path) -> tuple[Resource, ...]:

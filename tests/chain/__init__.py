@@ -1,0 +1,1 @@
+"""Will it cluster, and what may it do: the links, the permissions, and how the command line tells them."""

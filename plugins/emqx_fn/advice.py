@@ -6,11 +6,13 @@ import re
 
 from emqx_fn import graph as g
 from emqx_fn.case import Case
+from emqx_fn.environment import is_replicant
 from emqx_fn.family import parse_image
+from emqx_fn.listening import reach_of
+from emqx_fn.metrics import scraped_twice
 from emqx_fn.pods import quantity
 from emqx_fn.ports import undeclared_ports
 from emqx_fn.problem import Problem
-from emqx_fn.scale import is_replicant
 
 
 def check(case: Case) -> list[Problem]:
@@ -18,6 +20,7 @@ def check(case: Case) -> list[Problem]:
     found: list[Problem] = []
     for rule in (even_members, no_limits, mutable_tag, undeclared_ports):
         found += rule(case)
+    found += scraped_twice(reach_of(case))
     return [problem._replace(severity="warning") for problem in found]
 
 

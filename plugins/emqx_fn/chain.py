@@ -8,7 +8,7 @@ from emqx_fn import egress, isolation, permissions
 from emqx_fn import graph as g
 from emqx_fn.case import Case
 from emqx_fn.discovery import BY_HAND, IP, POD, RULE, Broken, Member, Source, Unknown
-from emqx_fn.family import DISCOVERY_VARIABLES
+from emqx_fn.environment import is_replicant
 from emqx_fn.graph import Object
 from emqx_fn.plan import ERLANG_PORT, RPC_PORT, Port
 from emqx_fn.problem import Problem
@@ -23,7 +23,6 @@ else:
 
 _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 _API_PORTS = (443, 6443)
-_DISCOVERY = {*DISCOVERY_VARIABLES, "EMQX_NAME", "EMQX_HOST", "EMQX_NODE_NAME", "EMQX_NODE__NAME"}
 
 
 class Link(NamedTuple):
@@ -47,20 +46,15 @@ def links(case: Case) -> list[Link]:
 
 
 def check(case: Case) -> list[Problem]:
-    """The first broken link, where no other rule names it already."""
+    """The first broken link, where no other rule names it already; a strategy and a name that are both missing are both first."""
     if case.s.replicas < 2 or (case.s.service is None and case.s.strategy != "manual"):
         return []  # without a Service to discover through the settings have said why
     found = links(case)
     if any(link.name == "strategy" and link.text in BY_HAND for link in found):
         return []
-    broken = next((link.problem for link in found if link.problem), None)
-    return [broken] if broken is not None and broken.rule == RULE else []
-
-
-def decides(problem: Problem) -> bool:
-    """Whether the chain judges what `problem` compares with an injection: YAML that somebody else wrote may reach the same by other variables."""
-    name = problem.path.rpartition("[")[2].rstrip("]")
-    return problem.rule == "contradiction" and (name in _DISCOVERY or problem.object.startswith("Role/"))
+    broken = [link for link in found if link.problem]
+    first = [link for name in ("strategy", "node name") for link in broken if link.name == name] or broken[:1]
+    return [link.problem for link in first if link.problem and link.problem.rule == RULE]
 
 
 class _Chain:
@@ -73,7 +67,7 @@ class _Chain:
 
     def links(self) -> Iterator[Link]:
         yield self.link("image", self.image)
-        if "replicant" in (self.case.value("EMQX_NODE__ROLE"), self.case.value("EMQX_NODE__DB_ROLE")):
+        if is_replicant(self.case.env):
             yield Link("role", "replicant: it asks for the core members of another workload", ("EMQX_NODE__ROLE",), known=False)
             return
         yield self.link("node name", self.node_name)
@@ -169,11 +163,13 @@ class _Chain:
             raise Unknown(f"{unknown.binding} gives {unknown.text()}")
         at = (str(case.workload), "spec.template.spec.serviceAccountName")
         near = next((grant for grant in grants if grant.mentions("endpoints")), None)
-        rule = "api-version" if any(not grant.served for grant in grants) else RULE if grants or namespace else "namespace-unknown"
+        rule = RULE if all(grant.served for grant in grants) else "api-version"
         got = near.text() + f", {near.where()}" if near else "no Role that gives it"
+        got += ", by a group or version that no API server has" if near and not near.served else ""
         message = f"expected ServiceAccount {account_of(case.workload)} to {wanted}, which discovery reads; got {got}: every member would stay alone"
         role = f"{{apiGroups: [''], resources: [endpoints], resourceNames: [{name}], verbs: [get]}}"
-        raise Broken(Problem(rule, *(near.place if near else at), message, f"bind a Role with the rule {role} to it, in that namespace"), got)
+        fix = f"bind a Role with the rule {role} to it" + (", in that namespace" if namespace else "")
+        raise Broken(Problem(rule, *(near.place if near else at), message, fix), got)
 
     def token(self) -> tuple[str, tuple[str, ...]]:
         case = self.case

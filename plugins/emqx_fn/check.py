@@ -6,7 +6,7 @@ from emqx_fn import graph as g
 from emqx_fn.family import Version
 from emqx_fn.graph import Object
 from emqx_fn.problem import Problem
-from emqx_fn.settings import Settings
+from emqx_fn.settings import OTHER_STRATEGIES, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,19 +21,32 @@ _PLUGINS_FIXED = {(4, 3): Version(4, 3, 19), (4, 4): Version(4, 4, 8)}
 class Checker:
     """Applies the rules to one workload and its settings."""
 
-    def __init__(self, workload: Object, container: dict[str, Any], s: Settings) -> None:
-        self.workload, self.container, self.s = workload, container, s
+    def __init__(self, workload: Object, container: dict[str, Any], s: Settings, *, replicant: bool = False) -> None:
+        self.workload, self.container, self.s, self.replicant = workload, container, s, replicant
         self.claims = g.claim_templates(workload)
         self.problems: list[Problem] = []
 
     def bad(self, rule: str, path: str, message: str, fix: str, object: str = "") -> None:
-        place = self.s.by_hand.get(path)
         where = object or str(self.workload)
-        if place and where == self.s.config:
-            # Said by a variable, not by the EmqxCluster: name what the person wrote.
-            where, path = place
-            fix = "remove this entry, and the plugin sets what fits" + "".join(fix.partition(", or ")[1:])
+        if where == self.s.config:
+            where, path, fix = self.as_written(path, fix)
         self.problems.append(Problem(rule, where, path, message, fix))
+
+    def as_written(self, path: str, fix: str) -> tuple[str, str, str]:
+        """Object, path and fix for a field of the EmqxCluster: as variables where people decided by one, or where there is no EmqxCluster."""
+        place = self.s.by_hand.get(path)
+        if self.s.rendered:
+            if not place:
+                return self.s.config, path, fix
+            return *place, "remove this entry, and the plugin sets what fits" + "".join(fix.partition(", or ")[1:])
+        for field, variable in (
+            ("addressType", "EMQX_CLUSTER__K8S__ADDRESS_TYPE"),
+            ("recordType", self.s.family.record_type),
+            ("strategy", self.s.family.strategy),
+        ):
+            fix = fix.replace(f"set {field}:", f"set {variable}:")
+        here = (str(self.workload), f"spec.template.spec.containers[{self.container['name']}].env")
+        return *(place or here), fix.replace("spec.license.secretKeyRef, or {type: evaluation} for a trial", "EMQX_LICENSE__KEY from a Secret")
 
     def check(self) -> list[Problem]:
         """All problems of the cluster."""
@@ -42,10 +55,10 @@ class Checker:
         return self.problems
 
     def names(self) -> None:
-        """Nodes named by hostname need the DNS names that only a StatefulSet's pods have."""
-        if self.workload.kind != "Deployment":
-            return
+        """Nodes named by hostname need the DNS names that only a StatefulSet's pods have; replicants ask for their cores' names, and have others."""
         s = self.s
+        if self.workload.kind != "Deployment" or (self.replicant and not s.rendered):
+            return
         if s.address_type == "hostname":
             message = "expected ip for a Deployment: its pods have no DNS names of their own, so every member would stay alone; got hostname"
             self.bad(
@@ -66,8 +79,8 @@ class Checker:
         if not self.claims or self.s.host_type == "hostname":
             return
         field, value, right = ("recordType", self.s.record_type, "srv") if self.s.strategy == "dns" else ("addressType", self.s.address_type, "hostname")
-        if self.s.strategy == "manual":
-            field, value, right = "strategy", "manual", "k8s"
+        if self.s.strategy in OTHER_STRATEGIES:
+            field, value, right = "strategy", self.s.strategy, "k8s"
         message = f"expected {right}, because the volume holds data under the node's name and a restarted pod has another address; got {value}"
         self.bad("claims-with-ip", f"spec.discovery.{field}", message, f"set {field}: {right}, or remove volumeClaimTemplates", self.s.config)
 
@@ -90,7 +103,7 @@ class Checker:
 
     def discovery_service(self) -> None:
         service = self.s.service
-        if service is None or not g.headless(service) or self.s.strategy == "manual":
+        if service is None or not g.headless(service) or self.s.strategy in OTHER_STRATEGIES:
             return
         if g.mapping(service.data, "spec").get("publishNotReadyAddresses") is not True:
             message = "expected true: members look for each other before they are ready"
@@ -98,8 +111,7 @@ class Checker:
 
     def licence(self) -> None:
         s = self.s
-        given = s.license is not None or s.evaluation
-        if s.family.single_node_license and s.replicas > 1 and not given:
+        if s.family.single_node_license and s.replicas > 1 and not s.licensed:
             message = f"expected a licence: EMQX {s.version} starts {s.replicas} members only with a key that allows a cluster; got none"
             fix = "set spec.license.secretKeyRef, or {type: evaluation} for a trial, or replicas: 1, or use EMQX 5.8"
             self.bad("license-required", "spec.license", message, fix, s.config)
@@ -200,7 +212,7 @@ class Checker:
                 )
             where = g.text(mount, "mountPath").rstrip("/")
             version = self.s.version
-            fix = "remove this mount: the plugin mounts the volume where this version needs it"
+            fix = "remove this mount: the plugin mounts the volume where this version needs it" if self.s.rendered else "mount the volume there"
             if where == "/opt/emqx/data/mnesia" and version.major >= 5:
                 message = f"expected /opt/emqx/data: EMQX {version} keeps its configuration and certificates there too, not only mnesia/"
                 self.bad("data-mount", path, message, fix)

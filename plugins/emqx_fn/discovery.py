@@ -142,7 +142,7 @@ class Member:
 
     def _host_to_set(self) -> str:
         """What EMQX_HOST should be for this workload, as far as it can be told."""
-        if self.case.workload.kind != "StatefulSet":
+        if self.case.workload.kind != "StatefulSet" or self.s.host_type == "ip":
             return "$(POD_IP)"
         service = g.text(self.case.workload.data, "spec", "serviceName") or "HEADLESS-SERVICE"
         return f"$(POD_NAME).{service}.$(POD_NAMESPACE).svc.{self.s.domain}"
@@ -271,8 +271,9 @@ class Member:
         self._own_namespace(parts[1], variable)
         service = self._service(parts[0], variable)
         if not g.headless(service):
+            rule = "service-name" if self.s.record_type == "srv" and service is self.governing() else RULE
             message = f"expected a headless Service: DNS tells its members' addresses only then; {service} has a cluster IP"
-            raise self.broken(message, "set clusterIP: None, or name the headless Service", at=(str(service), "spec.clusterIP"), text=name)
+            raise self.broken(message, "set clusterIP: None, or name the headless Service", rule=rule, at=(str(service), "spec.clusterIP"), text=name)
         if kind == "srv":
             self._governed(service, variable, "srv-on-deployment" if self.s.record_type == "srv" else RULE)
         self._selecting(service, named=kind == "srv")
@@ -293,7 +294,7 @@ class Member:
     def _service(self, name: str, variable: str) -> Object:
         workload = self.case.workload
         for service in self.case.graph.objects("Service", [name] if name else ()):
-            if service.name == name and service.namespace == workload.namespace:
+            if service.name == name and g.together(service, workload):
                 return service
         own = next((service.name for service in g.services_of(self.case.graph, workload) if g.headless(service)), "")
         rule = RULE if self.s.service else "no-discovery-service"

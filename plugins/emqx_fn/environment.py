@@ -91,6 +91,20 @@ def final(graph: Graph, workload: Object, container: dict[str, Any], service: st
     return found
 
 
+_ROLES = ("EMQX_NODE__ROLE", "EMQX_NODE__DB_ROLE")
+
+
+def role(variables: dict[str, Variable]) -> Variable | None:
+    """What tells a member's role; a later release knows it by the first name, and an earlier one by the second."""
+    return next((variables[name] for name in _ROLES if name in variables), None)
+
+
+def is_replicant(variables: dict[str, Variable]) -> bool:
+    """Whether members with these variables hold no data of their own, and ask for the core members of another workload."""
+    found = role(variables)
+    return found is not None and (found.value or "").strip('"') == "replicant"
+
+
 def inline_secrets(variables: dict[str, Variable]) -> list[Problem]:
     """Secrets written as plain text. The message never shows the value."""
     return [

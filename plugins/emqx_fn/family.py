@@ -25,9 +25,11 @@ class Version(NamedTuple):
     major: int
     minor: int
     patch: int
+    candidate: str = ""  # a release candidate as its tag calls it: `4.1-rc.1`, and patch 0
 
     def __str__(self) -> str:
-        return f"{self.major}.{self.minor}" if self.patch == LATEST else f"{self.major}.{self.minor}.{self.patch}"
+        patch = "" if self.patch == LATEST else f".{self.patch}"
+        return self.candidate or f"{self.major}.{self.minor}{patch}"
 
 
 LATEST = 999
@@ -44,6 +46,7 @@ class Family(NamedTuple):
     """How one EMQX release is configured. Variables are whole names; `{type}` and `{name}` are a listener's."""
 
     strategy: str  # variable that chooses the discovery strategy
+    other_strategies: tuple[str, ...]  # besides k8s and dns: these ask no Service
     app_names: tuple[str, ...]  # variables that repeat the node name's part before "@", by strategy: k8s, dns
     record_type: str  # variable of the DNS record type; empty: A records only
     record_types: tuple[str, ...]
@@ -76,6 +79,7 @@ class Family(NamedTuple):
 
 _EMQX_4_1 = Family(
     strategy="EMQX_CLUSTER__DISCOVERY",
+    other_strategies=("manual", "static", "mcast", "etcd"),
     app_names=("EMQX_CLUSTER__K8S__APP_NAME", "EMQX_CLUSTER__DNS__APP"),
     record_type="",
     record_types=("a",),
@@ -145,7 +149,9 @@ _CHANGES: tuple[tuple[Version, dict[str, Any]], ...] = (
     (Version(5, 0, 18), {"quic_tls": "EMQX_LISTENERS__{type}__{name}__SSL_OPTIONS__"}),
     (Version(5, 1, 0), {"listener_enable": "EMQX_LISTENERS__{type}__{name}__ENABLE"}),
     (Version(5, 3, 1), {"rpc_listen": (("EMQX_RPC__LISTEN_ADDRESS", "::"), ("EMQX_RPC__IPV6_ONLY", "true"))}),
+    (Version(5, 4, 0), {"other_strategies": ("manual", "static", "etcd")}),
     (Version(5, 6, 0), {"record_types": ("a", "aaaa", "srv")}),
+    (Version(5, 8, 0), {"other_strategies": ("manual", "static", "etcd", "singleton")}),
     (Version(5, 9, 0), {"single_node_license": True}),
 )
 
@@ -184,7 +190,7 @@ def supported(version: Version) -> bool:
 
 
 _TAG = re.compile(r"[ve]?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(?:[-.][A-Za-z][\w.-]*)?")
-_CANDIDATE = re.compile(r"-(?:alpha|beta|rc)")
+_CANDIDATE = re.compile(r"(?:\d+\.)+\d+-(?:alpha|beta|rc)(?:\.?\d+)?")
 _VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?")
 
 
@@ -201,9 +207,10 @@ def parse_version(text: str) -> Version | None:
 def _version(match: re.Match[str] | None) -> Version | None:
     if match is None:
         return None
+    candidate = _CANDIDATE.search(match[0])
     # A release candidate without a patch (v4.1-rc.1) comes before every patch of its minor.
-    patch = int(match[3]) if match[3] else 0 if _CANDIDATE.search(match[0]) else LATEST
-    return Version(int(match[1]), int(match[2]), patch)
+    patch = int(match[3]) if match[3] else 0 if candidate else LATEST
+    return Version(int(match[1]), int(match[2]), patch, candidate[0] if candidate else "")
 
 
 class Image(NamedTuple):

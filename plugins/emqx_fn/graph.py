@@ -81,10 +81,14 @@ class Object:
 
 
 class Graph:
-    """The objects of a stream by kind, read only when somebody asks for the kind."""
+    """The objects of a stream by kind, read only when somebody asks for the kind.
 
-    def __init__(self, documents: list[Document]) -> None:
-        self.documents = documents
+    `final`: nothing is to be written. Then an object that says no namespace may lie in that of the others; a render that let
+    that pass would leave a Service where discovery does not look.
+    """
+
+    def __init__(self, documents: list[Document], *, final: bool = False) -> None:
+        self.documents, self.final = documents, final
         self._by_kind: dict[str, list[Document]] = {}
         for document in documents:
             self._by_kind.setdefault(document.kind, []).append(document)
@@ -124,7 +128,7 @@ class Graph:
         """The object that `name` in `referrer` means, or None. Refuses when two would fit."""
         if not name:
             return None
-        near = [found for found in self._named(kind, name) if found.namespace == referrer.namespace or not (found.namespace and referrer.namespace)]
+        near = [found for found in self._named(kind, name) if together(found, referrer)]
         now = [found for found in near if found.name == name]
         if len(near) > 1:
             near = [found for found in near if found.same_layers(referrer)] or now or near
@@ -176,7 +180,9 @@ def _services_of(graph: Graph, workload: Object) -> list[Object]:
     return [
         service
         for service in graph.objects("Service", words)
-        if selects(mapping(service.data, "spec", "selector"), labels) and service.namespace == workload.namespace and near(graph, service, workload)
+        if selects(mapping(service.data, "spec", "selector"), labels)
+        and (service.namespace == workload.namespace or (graph.final and together(service, workload)))
+        and near(graph, service, workload)
     ]
 
 
@@ -188,6 +194,11 @@ def near(graph: Graph, found: Object, workload: Object) -> bool:
     labels = pod_labels(workload)
     twins = (other for other in candidates(graph) if other is not workload and pod_labels(other) == labels)
     return found.same_layers(workload) or all(other.same_layers(workload) for other in twins)
+
+
+def together(found: Object, other: Object) -> bool:
+    """Whether two objects may lie in one namespace: one that says none lies in that which the apply names."""
+    return found.namespace == other.namespace or not (found.namespace and other.namespace)
 
 
 def headless(service: Object) -> bool:

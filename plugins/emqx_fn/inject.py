@@ -166,6 +166,7 @@ class Injector:
     def references(self, env: list[dict[str, Any]]) -> None:
         """A `$(VAR)` that is defined later, or nowhere, would reach the broker as these very characters."""
         known = {variable.name for variable in self.hand.values() if variable.object != str(self.workload)}
+        env = [item for item in env if "name" in item]
         names = {item["name"] for item in env}
         for item in env:
             for name in unresolved(str(item.get("value", "")), known):
@@ -179,6 +180,13 @@ class Injector:
                         f"move {name} before this entry, or define it",
                     )
             known.add(item["name"])
+
+    def judge(self) -> list[Problem]:
+        """What is wrong with the container as it stands; nothing is written."""
+        self.references(g.items(self.container, "env"))
+        for name in plan.PROBES:
+            self.probe_by_hand(container_path(self.container, name))
+        return self.problems
 
     # -- ports, probes, volumes
 
@@ -258,7 +266,7 @@ class Injector:
         port = request.get("port")
         number = names.get(port, port)
         if request.get("path") == "/status" and self.s.family.management_port == 0 and number == 8081:
-            fix = f"use port {self.s.dashboard_port}, or remove the probe: the plugin writes it"
+            fix = f"use port {self.s.dashboard_port}" + (", or remove the probe: the plugin writes it" if self.s.rendered else "")
             self.bad(
                 "probe-port",
                 str(self.workload),

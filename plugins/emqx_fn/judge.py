@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from emqx_fn import chain, exposure, leaks, permissions, pods, scale, variables
+from emqx_fn import api_versions, chain, exposure, leaks, permissions, pods, rbac, scale, variables
 from emqx_fn.case import Case
 from emqx_fn.check import Checker
+from emqx_fn.environment import is_replicant
 from emqx_fn.problem import Problem
 
 # With one of these the members find each other by other names, or not at all: the broken link has been named.
@@ -19,11 +20,14 @@ _BREAKS = frozenset(
 
 def problems(case: Case, known: list[Problem]) -> list[Problem]:
     """Why the cluster must not be deployed as it stands; `known` is what is wrong with it already."""
-    found = Checker(case.workload, case.container, case.s).check()
-    for rules in (pods, scale, leaks, exposure, permissions):
+    found = Checker(case.workload, case.container, case.s, replicant=is_replicant(case.env)).check()
+    for rules in (pods, scale, leaks, exposure, rbac, permissions):
         found += rules.check(case)
     found += [problem for problem in variables.check(case.s.version, case.s.edition, case.env) if named(problem) not in case.own]
-    return found if any(problem.rule in _BREAKS for problem in (*known, *found)) else found + chain.check(case)
+    told = {(problem.object, problem.path) for problem in found}
+    outdated = [problem for problem in api_versions.check(case) if (problem.object, problem.path) not in told]
+    broken = any(problem.rule in _BREAKS for problem in (*known, *found))
+    return [*found, *outdated, *([] if broken else chain.check(case))]
 
 
 def named(problem: Problem) -> str:

@@ -1,4 +1,4 @@
-"""Prometheus: from 6.3 on the endpoint asks for an API key, and a scrape without one gets 401."""
+"""Prometheus: scrapes that the broker refuses, because from 6.3 on its endpoint asks for an API key, and pods that are scraped twice."""
 
 from __future__ import annotations
 
@@ -45,11 +45,39 @@ def _is_open(case: Case) -> bool:
     return not known or older or "EMQX_PROMETHEUS" in case.env or case.value(_SWITCH).strip('" ') == "false"
 
 
+def scraped_twice(reach: Reach) -> list[Problem]:
+    """ServiceMonitors that reach the same port of the pods through several Services: every sum over the metrics is a multiple."""
+    case = reach.case
+    found = []
+    for monitor in case.graph.objects("ServiceMonitor"):
+        services = _selected(monitor, case)
+        for endpoint in g.items(monitor.data, "spec", "endpoints"):
+            leads = [lead for lead in reach.leads if lead.service in services and endpoint.get("port") == lead.entry.get("name")]
+            twice = [lead for lead in leads if lead.port == leads[0].port]
+            if len(twice) < 2 or _chooses(endpoint):
+                continue
+            names = " and ".join(str(lead.service) for lead in twice)
+            port = str(endpoint.get("port"))
+            message = f"expected one Service with these labels and a port {port!r}, because each pod is scraped through each of them; got {names}"
+            fix = "give one of them a label of its own, and select that one by it; or use a PodMonitor"
+            found.append(Problem("scraped-twice", str(monitor), "spec.selector", message, fix))
+    return found
+
+
+def _chooses(endpoint: dict[str, Any]) -> bool:
+    """Whether relabelling may leave one target of several."""
+    return any(str(item.get("action", "replace")).lower().startswith(("keep", "drop")) for item in g.items(endpoint, "relabelings"))
+
+
+def _selected(monitor: Object, case: Case) -> list[Object]:
+    return [service for service in g.services_of(case.graph, case.workload) if _picks(monitor, g.mapping(service.data, "metadata", "labels"), case)]
+
+
 def _monitors(reach: Reach) -> Iterator[tuple[Object, str]]:
     """ServiceMonitors and PodMonitors of the broker's endpoint, and the path of the endpoint in them."""
     case = reach.case
     for monitor in case.graph.objects("ServiceMonitor", [_ENDPOINT]):
-        services = [service for service in g.services_of(case.graph, case.workload) if _picks(monitor, g.mapping(service.data, "metadata", "labels"), case)]
+        services = _selected(monitor, case)
         leads = [lead for lead in reach.leads if lead.service in services]
         for index, endpoint in enumerate(g.items(monitor.data, "spec", "endpoints")):
             ports = [lead.port for lead in leads if endpoint.get("port") == lead.entry.get("name")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from emqx_fn.keytable import EDITIONS, FAMILIES, FOLDER, PREFIX, Key, Reader, Table, bindings, fill, table, variable
 from emqx_fn.problem import nearest
@@ -78,6 +79,11 @@ def spans(families: list[str]) -> str:
 
 
 # -- what it is called here
+
+
+def without_history(note: str) -> str:
+    """A note without what is of no use to whoever has a value that fits: since and until when there is what."""
+    return "; ".join(part for part in note.split("; ") if not re.search(r"^(?:exists from|default|value|\d)| only$|accepted from", part))
 
 
 def successor(name: str, here: Table, reader: Reader, families: list[str]) -> Successor:

@@ -123,7 +123,8 @@ def check(case: Case) -> list[Problem]:
     asks, service = case.s.strategy == "k8s", case.s.service
     if asks and service is None:
         return []  # whom it asks is what is wrong, and said elsewhere
-    names = service.names if asks and service else ()
+    # A Role for the Service that is named, and the wrong one: the wrong name is what is said.
+    names = (*service.names, case.value("EMQX_CLUSTER__K8S__SERVICE_NAME")) if asks and service else ()
     who = "for the ServiceAccount of the EMQX pods"
     needed = f"get on endpoints named {names[0]} and no more {who}" if asks else f"no permission {who}, because discovery {case.s.strategy} asks no API server"
     return [
@@ -185,7 +186,7 @@ def _grants(graph: Graph, binding: Object, subject: str) -> Iterator[Grant]:
     reference = g.mapping(binding.data, "roleRef")
     kind, name = g.text(reference, "kind"), g.text(reference, "name")
     anywhere = binding.kind == "ClusterRoleBinding"
-    served = g.text(binding.data, "apiVersion") == f"{GROUP}/v1" and reference.get("apiGroup", GROUP) == GROUP
+    served = g.text(binding.data, "apiVersion") == f"{GROUP}/v1" and (reference.get("apiGroup") or GROUP) == GROUP
     role = graph.resolve(kind, name, binding) if kind in ("Role", "ClusterRole") and not (anywhere and kind == "Role") else None
     if role is None or "aggregationRule" in role.data:
         rule = _RULES.get(name) if kind == "ClusterRole" and role is None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from emqx_fn.environment import DISCOVERY_ANNOTATION
-from emqx_fn.settings import Settings
+from emqx_fn.settings import OTHER_STRATEGIES, Settings
 from emqx_fn.spec import Listener, SecretKey
 
 TYPE_CHECKING = False
@@ -90,7 +90,7 @@ def _discovery(s: Settings) -> list[Entry]:
         entries.append(Entry("EMQX_CLUSTER__DNS__NAME", name, why="the headless Service"))
         if s.family.record_type:
             entries.append(Entry(s.family.record_type, s.record_type, why=f"as {s.config} says at spec.discovery.recordType"))
-    if s.strategy != "manual":
+    if s.strategy not in OTHER_STRATEGIES:
         index = 0 if s.strategy == "k8s" else 1
         entries += [Entry(name, s.node_name, why="as EMQX_NAME: both name the node") for name in s.family.app_names[index : index + 1]]
     if s.autoclean:
@@ -202,6 +202,9 @@ def ports(s: Settings) -> list[Port]:
 def port_name(listener: Listener) -> str:
     """The port's name in container, Service and NetworkPolicy."""
     return _PORT_NAMES[listener.type] if listener.name == listener.type else listener.name
+
+
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 def probes(s: Settings, port: str) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,8 @@ POD = "spec.template.spec"
 ENFORCE = "pod-security.kubernetes.io/enforce"
 _STOPPING = 10  # seconds left to the broker itself after the sleep of preStop
 _READ_ONLY_VOLUMES = ("configMap", "secret", "projected", "downwardAPI", "image")
+# What a member that joins copies from another, seen to stop it: https://github.com/emqx/emqx/issues/9402
+_COPIED, _COPIES_DATA = (f"{DATA}/authz", f"{DATA}/certs"), Version(5, 0, 9)
 # From each release on, the smallest data volume; see docs/rules/volume-size.md.
 _MINIMUM = ((Version(6, 1, 0), "1Gi"), (Version(5, 8, 0), "256Mi"), (Version(4, 1, 0), "20Mi"))
 _FACTORS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
@@ -28,7 +30,7 @@ _FACTORS.update({f"{letter}i": 1024.0**power for power, letter in enumerate("KMG
 def check(case: Case) -> list[Problem]:
     """What is wrong with the pods of one cluster."""
     found: list[Problem] = []
-    for rule in (surge_on_claim, volume_size, pre_stop_leaves, grace_period, pod_security, read_only_root):
+    for rule in (surge_on_claim, volume_size, read_only_data, pre_stop_leaves, grace_period, pod_security, read_only_root):
         found += rule(case)
     return found
 
@@ -91,14 +93,32 @@ def volume_size(case: Case) -> list[Problem]:
     minimum = next(size for since, size in _MINIMUM if case.s.version >= since)
     data = _data_volumes(case)
     found = []
-    for index, claim in enumerate(g.items(case.workload.data, "spec", "volumeClaimTemplates")):
+    for claim in g.items(case.workload.data, "spec", "volumeClaimTemplates"):
         asked = g.mapping(claim, "spec", "resources", "requests").get("storage")
         size = quantity(asked)
-        if g.text(claim, "metadata", "name") in data and size is not None and size < (quantity(minimum) or 0):
-            path = f"spec.volumeClaimTemplates[{index}].spec.resources.requests.storage"
+        name = g.text(claim, "metadata", "name")
+        if name in data and size is not None and size < (quantity(minimum) or 0):
+            path = f"spec.volumeClaimTemplates[{name}].spec.resources.requests.storage"
             message = f"expected at least {minimum}, because EMQX {case.s.version} stops when its data volume is full; got {asked}"
             fix = f"set storage: {minimum} or more; on an existing StatefulSet delete it with --cascade=orphan first, and enlarge its claims"
             found.append(Problem("volume-size", str(case.workload), path, message, fix))
+    return found
+
+
+def read_only_data(case: Case) -> list[Problem]:
+    """A volume that cannot be written to, where a member that joins writes what it copies from another."""
+    if case.s.version < _COPIES_DATA or case.s.replicas < 2:
+        return []
+    found = []
+    for mount in g.items(case.container, "volumeMounts"):
+        given, name = g.text(mount, "mountPath"), g.text(mount, "name")
+        folder = next((folder for folder in _COPIED if f"{given}/".startswith(f"{folder}/")), "")
+        if not folder or _is_writable(case, mount):
+            continue
+        path = case.container_path(f"volumeMounts[{given}].mountPath")
+        message = f"expected no read-only volume in {folder}: a member that joins copies there what another has, and stops where it cannot; got {name!r}"
+        fix = "mount it outside of /opt/emqx/data, such as an ACL file over /opt/emqx/etc/acl.conf (by subPath), and set that path"
+        found.append(Problem("data-mount", str(case.workload), path, message, fix))
     return found
 
 
@@ -190,6 +210,9 @@ def _written(case: Case) -> list[str]:
 
 def _writable(case: Case) -> list[str]:
     """Where a volume is mounted that can be written to."""
-    fixed = {g.text(volume, "name") for volume in g.items(g.pod_spec(case.workload), "volumes") if any(kind in volume for kind in _READ_ONLY_VOLUMES)}
-    mounts = g.items(case.container, "volumeMounts")
-    return [g.text(mount, "mountPath").rstrip("/") for mount in mounts if mount.get("readOnly") is not True and g.text(mount, "name") not in fixed]
+    return [g.text(mount, "mountPath").rstrip("/") for mount in g.items(case.container, "volumeMounts") if _is_writable(case, mount)]
+
+
+def _is_writable(case: Case, mount: dict[str, Any]) -> bool:
+    volumes = [volume for volume in g.items(g.pod_spec(case.workload), "volumes") if volume.get("name") == mount.get("name")]
+    return mount.get("readOnly") is not True and not any(kind in volume for volume in volumes for kind in _READ_ONLY_VOLUMES)

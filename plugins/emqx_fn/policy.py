@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from emqx_fn import GROUP, chain, judge
+from emqx_fn import GROUP, judge
 from emqx_fn import graph as g
-from emqx_fn.case import case_of
+from emqx_fn.case import Case, case_of
 from emqx_fn.graph import Graph, Object
 from emqx_fn.inject import PLACEHOLDER
 from emqx_fn.plan import stamp_facts
 from emqx_fn.problem import Problem, Refusal, refuse
 from emqx_fn.rbac import account_of
 from emqx_fn.record import MISSING, Record, shown
-from emqx_fn.run import RENDERED_FOR, RENDERED_SPEC, apply, is_settings, not_empty, plain, read_record, resolve, unique
+from emqx_fn.run import RENDERED_FOR, RENDERED_SPEC, apply, as_it_stands, is_settings, not_empty, plain, read_record, resolve, unique
 from emqx_fn.settings import Settings
 from emqx_fn.spec import Spec, Waiver, parse_policy, parse_spec
 from emqx_fn.wire import Document, dump, load, read_stream
@@ -58,7 +58,7 @@ def validate(documents: list[Document], config: dict[str, Any]) -> list[Problem]
 def _review(documents: list[Document], config: dict[str, Any], *, advice: bool) -> Review:
     label = f"EmqxPolicy/{g.text(config, 'metadata', 'name') or 'check'}"
     allow, problems = parse_policy(config.get("spec"), label)
-    graph = Graph(not_empty([_copy(document) for document in documents]))
+    graph = Graph(not_empty([_copy(document) for document in documents]), final=True)
     found = g.candidates(graph)
     if not found:
         message = "expected a Deployment or StatefulSet that runs EMQX; the build has none"
@@ -83,7 +83,7 @@ class _Target(NamedTuple):
 
 def _judge(target: _Target, allow: tuple[Waiver, ...], result: Review, *, advice: bool) -> None:
     """Put what is found into the lists of `result`."""
-    spec = _stamped_spec(target.workload)
+    spec = stamped_spec(target.workload)
     found = _check_workload(target, spec, result.warnings if advice else None)
     waivers = (*allow, *spec.allow)
     result.allow.extend(spec.allow)
@@ -99,7 +99,7 @@ def _copy(document: Document) -> Document:
     return Document(document.output(), document.source, document.first_line)
 
 
-def _stamped_spec(workload: Object) -> Spec:
+def stamped_spec(workload: Object) -> Spec:
     """The settings that the workload was rendered by; empty ones where the function has not run."""
     try:
         data = json.loads(workload.annotation(RENDERED_SPEC) or "{}")
@@ -111,29 +111,44 @@ def _stamped_spec(workload: Object) -> Spec:
     return spec
 
 
+def case_in(graph: Graph, workload: Object) -> Case:
+    """The case of a workload in a stream that nobody is to change. Refuses one that is not rendered, or whose stamp nobody can read."""
+    problems = _not_rendered(workload)
+    if problems:
+        raise Refusal(problems)
+    label, stamped = f"EmqxCluster/{workload.name}", bool(workload.annotation(RENDERED_SPEC))
+    container, resolved, _ = resolve(graph, workload, label, stamped_spec(workload), Record(), rendered=stamped)
+    return case_of(graph, workload, container, resolved)
+
+
+def _not_rendered(workload: Object) -> list[Problem]:
+    if not account_of(workload).startswith(PLACEHOLDER):
+        return []
+    message = "expected a rendered workload; the plugin has not run"
+    fix = "build with `kustomize build --enable-alpha-plugins`, and list transformers: [../../plugins/inject] in the layer"
+    return [Problem("not-rendered", str(workload), "spec.template.spec.serviceAccountName", message, fix)]
+
+
 def _check_workload(target: _Target, spec: Spec, warnings: list[Problem] | None) -> list[Problem]:
     graph, workload, own = target
     stamp = workload.annotation(RENDERED_SPEC)
-    if account_of(workload).startswith(PLACEHOLDER):
-        message = "expected a rendered workload; the plugin has not run"
-        fix = "build with `kustomize build --enable-alpha-plugins`, and list transformers: [../../plugins/inject] in the layer"
-        return [Problem("not-rendered", str(workload), "spec.template.spec.serviceAccountName", message, fix)]
+    not_rendered = _not_rendered(workload)
+    if not_rendered:
+        return not_rendered
     record = read_record(own) if own else Record()
-    container, resolved, problems = resolve(graph, workload, f"EmqxCluster/{workload.name}", spec, record)
+    container, resolved, problems = resolve(graph, workload, f"EmqxCluster/{workload.name}", spec, record, rendered=bool(stamp))
     stale = _stale_facts(workload, container, resolved)
     if stale:
         return problems + stale
     case = case_of(graph, workload, container, resolved)
-    problems += judge.problems(case, problems)
     if warnings is not None:
         warnings += judge.warnings(case)
-    before = {id(document): load(dump(document.data), "stdin") for document in graph.documents if _may_change(document, workload)} if stamp else {}
-    added = len(graph.documents)
-    of_injection = apply(graph, workload, container, resolved, record)
     if not stamp:
-        # Hand-written YAML may reach the same by other variables: there the chain says whether the members find each other.
-        return problems + [problem for problem in of_injection if not chain.decides(problem)]
-    problems += of_injection
+        return problems + as_it_stands(case)
+    problems += judge.problems(case, problems)
+    before = {id(document): load(dump(document.data), "stdin") for document in graph.documents if _may_change(document, workload)}
+    added = len(graph.documents)
+    problems += apply(graph, workload, container, resolved, record)
     for document in graph.documents[:added]:
         if id(document) in before:
             problems += _would_change(document, before[id(document)])

@@ -109,8 +109,16 @@ def _probe(reach: Reach, name: str) -> Iterator[tuple[str, str, str]]:
         yield f"{name}.httpGet.scheme", f"expected {other}: the listener at port {port} speaks {other}; got {scheme.upper()}", fix
     elif isinstance(port, int) and not (reach.may_listen(port) or _of_sidecar(case, port) or _said_by_injection(case, request, port)):
         known = ", ".join(str(number) for number in sorted({socket.port for socket in reach.sockets if socket.on}))
-        fix = f"use port {case.s.family.management_port or case.s.dashboard_port}, or switch the listener on"
-        yield path, f"expected a port that the broker listens on ({known}); got {port}", fix
+        yield path, f"expected a port that the broker listens on ({known}); got {port}", _right_port(reach)
+
+
+def _right_port(reach: Reach) -> str:
+    """How to ask the listener of the HTTP API that is on: the port of the release where there is none."""
+    answering = {socket.type: socket.port for socket in reach.sockets if socket.on and not socket.speaks_mqtt}
+    if list(answering) == ["https"]:
+        return f"use port {answering['https']} with scheme: HTTPS, or switch the listener on"
+    port = reach.case.s.family.management_port or answering.get("http") or reach.case.s.dashboard_port
+    return f"use port {port}, or switch the listener on"
 
 
 def _of_sidecar(case: Case, port: int) -> bool:

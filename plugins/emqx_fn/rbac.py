@@ -6,6 +6,7 @@ ekka makes exactly one call, GET /api/v1/namespaces/NAMESPACE/endpoints/SERVICE,
 from __future__ import annotations
 
 from emqx_fn import graph as g
+from emqx_fn.case import Case
 from emqx_fn.graph import PREFIXES, PREVIOUS_KINDS, PREVIOUS_NAMES, PREVIOUS_NAMESPACES, SUFFIXES, Graph, Object
 from emqx_fn.inject import PLACEHOLDER
 from emqx_fn.network import CLUSTER_LABEL
@@ -39,12 +40,8 @@ class Access:
         """Write ServiceAccount, Role and RoleBinding; take away what an earlier layer needed and this one does not."""
         account = self.account()
         names = account.names if account else (account_of(self.workload),)
-        bindings = [found for found in self.graph.objects("RoleBinding", names) if self.binds(found, names)]
-        for binding in bindings:
-            self.api_version(binding)
-        roles = [role for binding in bindings for role in [self.role_of(binding)] if role is not None]
-        for role in roles:
-            self.api_version(role)
+        bindings = bindings_of(self.graph, self.workload, names)
+        roles = [role for binding in bindings for role in [role_of(self.graph, binding)] if role is not None]
         if self.s.strategy != "k8s" or self.s.service is None:
             self.revoke(roles, bindings)
             return
@@ -86,7 +83,7 @@ class Access:
         return found
 
     def is_namesake(self, found: Object) -> bool:
-        related = bool(set(found.names) & set(self.workload.names)) and found.namespace == self.workload.namespace
+        related = bool(set(found.names) & set(self.workload.names)) and g.together(found, self.workload)
         return related and (found.name == self.workload.name or found.same_layers(self.workload))
 
     def add(self, api_version: str, kind: str, fields: dict[str, Any]) -> Object:
@@ -118,23 +115,6 @@ class Access:
 
     # -- Role and RoleBinding
 
-    def binds(self, binding: Object, names: tuple[str, ...]) -> bool:
-        subjects = [item for item in g.items(binding.data, "subjects") if item.get("kind") == "ServiceAccount" and item.get("name") in names]
-        return bool(subjects) and binding.namespace == self.workload.namespace and g.near(self.graph, binding, self.workload)
-
-    def role_of(self, binding: Object) -> Object | None:
-        reference = g.mapping(binding.data, "roleRef")
-        return self.graph.resolve("Role", g.text(reference, "name"), binding) if reference.get("kind") == "Role" else None
-
-    def api_version(self, found: Object) -> None:
-        version = g.text(found.data, "apiVersion")
-        if version != f"{GROUP}/v1":
-            message = f"expected {GROUP}/v1; got {version!r}, which no supported API server has"
-            self.bad("api-version", str(found), "apiVersion", message, f"write apiVersion: {GROUP}/v1")
-        group = g.mapping(found.data, "roleRef").get("apiGroup", GROUP)
-        if group != GROUP:
-            self.bad("api-version", str(found), "roleRef.apiGroup", f"expected {GROUP}; got {group!r}", f"write apiGroup: {GROUP}")
-
     def rule(self, name: str) -> dict[str, Any]:
         return {"apiGroups": [""], "resources": ["endpoints"], "resourceNames": [name], "verbs": ["get"]}
 
@@ -165,7 +145,7 @@ class Access:
 
     def is_shared(self, role: Object, names: tuple[str, ...]) -> bool:
         """Whether others hold the Role: what they need of it is not known here."""
-        bindings = [found for found in self.graph.objects("RoleBinding", role.names) if self.role_of(found) is role]
+        bindings = [found for found in self.graph.objects("RoleBinding", role.names) if role_of(self.graph, found) is role]
         return any(subject.get("name") not in names for binding in bindings for subject in g.items(binding.data, "subjects"))
 
     def remember(self, role: Object, rule: dict[str, Any]) -> None:
@@ -177,7 +157,7 @@ class Access:
         """A Role and a RoleBinding of the workload's name."""
         name = self.workload.name
         same_name = [found for kind in ("Role", "RoleBinding") for found in self.graph.objects(kind, [name]) if found.name == name]
-        taken = [found for found in same_name if found.namespace == self.workload.namespace]
+        taken = [found for found in same_name if g.together(found, self.workload)]
         if taken and all(self.record.last(found, ("added",)) is True for found in taken):
             self.rebind(taken, service, account, names)
             return
@@ -220,6 +200,8 @@ class Access:
                 path = f"subjects[{subject.get('name')}].namespace"
                 message = "expected a namespace: the API server refuses a subject without one"
                 self.bad("namespace-unknown", str(binding), path, message, "set `namespace:` in the kustomization")
+            elif present and binding.namespace != self.workload.namespace:
+                continue  # who says the namespace of the binding means that of the subject too
             elif present != (account or self.workload).namespace and subject.get("namespace", "") != wanted:
                 subject["namespace"] = wanted
                 if not wanted:
@@ -245,6 +227,59 @@ class Access:
                     for binding in bindings:
                         if self.record.last(binding, ("added",)) is True:
                             self.graph.remove(binding)
+
+
+def check(case: Case) -> list[Problem]:
+    """RoleBindings and Roles of the pods' ServiceAccount that no API server takes."""
+    name = account_of(case.workload)
+    account = case.graph.resolve("ServiceAccount", name, case.workload)
+    problems: list[Problem] = []
+    names = account.names if account else (name,)
+    bindings = bindings_of(case.graph, case.workload, names) + bindings_of(case.graph, case.workload, names, "ClusterRoleBinding")
+    for binding in bindings:
+        problems += _api_version(binding)
+        if account is None and not case.s.rendered:
+            problems += _without_namespace(binding, name)
+    roles = [role_of(case.graph, binding, kind) for binding in bindings for kind in ("Role", "ClusterRole")]
+    return problems + [problem for role in roles if role is not None for problem in _api_version(role)]
+
+
+def _api_version(found: Object) -> list[Problem]:
+    problems = []
+    version = g.text(found.data, "apiVersion")
+    if version != f"{GROUP}/v1":
+        message = f"expected {GROUP}/v1; got {version!r}, which no supported API server has"
+        problems.append(Problem("api-version", str(found), "apiVersion", message, f"write apiVersion: {GROUP}/v1"))
+    group = g.mapping(found.data, "roleRef").get("apiGroup") or GROUP
+    if group != GROUP:
+        message = f"expected {GROUP}; got {group!r}"
+        problems.append(Problem("api-version", str(found), "roleRef.apiGroup", message, f"write apiGroup: {GROUP}"))
+    return problems
+
+
+def _without_namespace(binding: Object, name: str) -> list[Problem]:
+    message = "expected a namespace: the API server refuses a subject without one"
+    return [
+        Problem("namespace-unknown", str(binding), f"subjects[{name}].namespace", message, "write the namespace of the pods here")
+        for subject in g.items(binding.data, "subjects")
+        if subject.get("kind") == "ServiceAccount" and subject.get("name") == name and not subject.get("namespace")
+    ]
+
+
+def bindings_of(graph: Graph, workload: Object, names: tuple[str, ...], kind: str = "RoleBinding") -> list[Object]:
+    """The bindings of a workload's ServiceAccount, which has or had these names."""
+    return [found for found in graph.objects(kind, names) if _binds(graph, found, workload, names)]
+
+
+def _binds(graph: Graph, binding: Object, workload: Object, names: tuple[str, ...]) -> bool:
+    subjects = [item for item in g.items(binding.data, "subjects") if item.get("kind") == "ServiceAccount" and item.get("name") in names]
+    return bool(subjects) and g.together(binding, workload) and g.near(graph, binding, workload)
+
+
+def role_of(graph: Graph, binding: Object, kind: str = "Role") -> Object | None:
+    """The Role that a binding gives; None for one of another kind, and for one that is not in the build."""
+    reference = g.mapping(binding.data, "roleRef")
+    return graph.resolve(kind, g.text(reference, "name"), binding) if reference.get("kind") == kind else None
 
 
 def account_of(workload: Object) -> str:

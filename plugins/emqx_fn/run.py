@@ -7,7 +7,7 @@ import re
 
 from emqx_fn import API_VERSION, GROUP, __version__, judge
 from emqx_fn import graph as g
-from emqx_fn.case import case_of
+from emqx_fn.case import Case, case_of
 from emqx_fn.environment import by_hand, inline_secrets
 from emqx_fn.graph import Graph, Object
 from emqx_fn.inject import Injector
@@ -17,7 +17,7 @@ from emqx_fn.plan import stamp_facts
 from emqx_fn.problem import Problem, Refusal, refuse
 from emqx_fn.rbac import Access
 from emqx_fn.record import Record
-from emqx_fn.settings import Resolver, Settings, find_workload
+from emqx_fn.settings import OTHER_STRATEGIES, Resolver, Settings, find_workload
 from emqx_fn.spec import ABOUT_VARIABLES, Spec, Waiver, parse_spec
 from emqx_fn.wire import Document, new_document
 
@@ -124,12 +124,12 @@ def _write(graph: Graph, workload: Object, settings: Object, spec: Spec, record:
     return problems
 
 
-def resolve(graph: Graph, workload: Object, label: str, spec: Spec, record: Record) -> tuple[dict[str, Any], Settings, list[Problem]]:
+def resolve(graph: Graph, workload: Object, label: str, spec: Spec, record: Record, *, rendered: bool = True) -> tuple[dict[str, Any], Settings, list[Problem]]:
     """The EMQX container of a workload, its settings, and what is wrong with them."""
     container = _container(workload)
     hand, problems = by_hand(graph, workload, container, record)
     problems += inline_secrets(hand)
-    resolver = Resolver(label, spec, graph, workload, container, hand)
+    resolver = Resolver(label, spec, graph, workload, container, hand, rendered=rendered)
     resolved = resolver.resolve()
     return container, resolved, problems + resolver.problems
 
@@ -156,10 +156,21 @@ def apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: S
     access.grant()
     record.forget([workload, *g.services_of(graph, workload), *network.policies()])
     injector.order_ports()
-    problems = injector.problems + network.problems + access.problems
-    if resolved.strategy != "manual" and resolved.replicas > 1:
-        problems += members_apart(graph, workload, injector.member_ports())
+    problems = injector.problems + network.problems + access.problems + _apart(graph, workload, injector, resolved)
     return problems + judge.problems(case_of(graph, workload, container, resolved, injector.own), problems)
+
+
+def as_it_stands(case: Case) -> list[Problem]:
+    """What is wrong with a cluster that somebody else wrote; nothing is written."""
+    hand, _ = by_hand(case.graph, case.workload, case.container, Record())
+    injector = Injector(case.graph, case.workload, case.container, case.s, Record(), hand)
+    problems = injector.judge() + _apart(case.graph, case.workload, injector, case.s)
+    return problems + judge.problems(case, problems)
+
+
+def _apart(graph: Graph, workload: Object, injector: Injector, s: Settings) -> list[Problem]:
+    alone = s.strategy in OTHER_STRATEGIES or s.replicas < 2
+    return [] if alone else members_apart(graph, workload, injector.member_ports())
 
 
 def _stamp(workload: Object, spec: Any, resolved: Settings) -> None:

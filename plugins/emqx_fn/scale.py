@@ -7,7 +7,7 @@ import re
 from emqx_fn import environment
 from emqx_fn import graph as g
 from emqx_fn.case import Case
-from emqx_fn.environment import Variable
+from emqx_fn.environment import Variable, is_replicant
 from emqx_fn.graph import Object
 from emqx_fn.problem import Problem
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_ROLES = ("EMQX_NODE__ROLE", "EMQX_NODE__DB_ROLE")
 _COOKIES = ("EMQX_NODE_COOKIE", "EMQX_NODE__COOKIE")  # the first one wins
 _WELL_KNOWN_COOKIES = ("emqxsecretcookie", "emqx50elixir")
 # One that differs from the settings is a contradiction already.
@@ -35,20 +34,14 @@ def check(case: Case) -> list[Problem]:
     return found
 
 
-def is_replicant(env: dict[str, Variable]) -> bool:
-    """Whether members with this environment hold no data of their own."""
-    role = next((env[name].value for name in _ROLES if name in env), None)
-    return (role or "").strip('"') == "replicant"
-
-
 # -- roles
 
 
 def replicants(case: Case) -> list[Problem]:
     """Replicants that the edition refuses, or that hang on a single core."""
-    if case.s.version.major < 5 or not is_replicant(case.env):
+    role = environment.role(case.env)
+    if case.s.version.major < 5 or role is None or not is_replicant(case.env):
         return []
-    role = next(case.env[name] for name in _ROLES if name in case.env)
     if case.s.edition == "community" and case.s.version >= (5, 8, 0):
         message = f"expected core: the community edition of EMQX {case.s.version} stops at any other role; got replicant"
         return [Problem("replicants", role.object, role.path, message, "remove it, or use the image emqx/emqx-enterprise")]

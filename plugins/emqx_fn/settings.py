@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from emqx_fn import graph as g
-from emqx_fn.environment import Variable
+from emqx_fn.environment import Variable, is_replicant
 from emqx_fn.family import SUPPORTED, Family, Version, edition_of_image, family, parse_image, parse_version, supported, version_of_tag
 from emqx_fn.graph import Graph, Object
 from emqx_fn.problem import Problem, nearest, refuse
@@ -21,6 +21,10 @@ else:
 
 _DOMAIN = re.compile(r"(?:^|.*\.)(?:svc|pod)\.([a-z0-9][-a-z0-9.]*)")
 _NODE_NAME = re.compile((FIELDS["node"].fields or {})["name"].pattern)
+
+
+# Strategies that ask no Service: people join the members, list them, or run something that keeps the list.
+OTHER_STRATEGIES = ("manual", "static", "etcd", "mcast", "singleton")
 
 
 class Settings(NamedTuple):
@@ -46,6 +50,8 @@ class Settings(NamedTuple):
     autoheal: bool | None
     dashboard_port: int
     listeners: tuple[Listener, ...]
+    licensed: bool  # by the settings, or by a variable that people set
+    rendered: bool  # the function writes this cluster; False: it judges what somebody else wrote
     by_hand: dict[str, tuple[str, str]]  # field of the EmqxCluster that a variable decided -> object and path of that variable
 
     @property
@@ -61,7 +67,10 @@ class Settings(NamedTuple):
 class Resolver:
     """Derives the settings of one workload and collects the problems on the way."""
 
-    def __init__(self, config: str, spec: Spec, graph: Graph, workload: Object, container: dict[str, Any], hand: dict[str, Variable]) -> None:
+    def __init__(
+        self, config: str, spec: Spec, graph: Graph, workload: Object, container: dict[str, Any], hand: dict[str, Variable], *, rendered: bool = True
+    ) -> None:
+        self.rendered = rendered
         self.config, self.spec, self.graph = config, spec, graph
         self.workload, self.container, self.hand = workload, container, hand
         self.problems: list[Problem] = []
@@ -72,10 +81,11 @@ class Resolver:
         spec, workload = self.spec, self.workload
         version = self.version()
         rules = family(version)
-        strategy = self.choose("spec.discovery.strategy", spec.strategy, [rules.strategy], ("k8s", "dns", "manual"), "k8s")
+        strategy = self.choose("spec.discovery.strategy", spec.strategy, [rules.strategy], ("k8s", "dns", *rules.other_strategies), "k8s")
         address_type = record_type = ""
         if strategy == "k8s":
-            default = "hostname" if workload.kind == "StatefulSet" else "ip"
+            # What nobody renders has the release's own default.
+            default = "hostname" if workload.kind == "StatefulSet" and self.rendered else "ip"
             allowed = ("ip", "hostname", "dns")
             address_type = self.choose("spec.discovery.addressType", spec.address_type, ["EMQX_CLUSTER__K8S__ADDRESS_TYPE"], allowed, default)
         if strategy == "dns":
@@ -84,6 +94,7 @@ class Resolver:
         ip_family = spec.ip_family or next(iter(_strings(g.mapping(service.data, "spec").get("ipFamilies")) if service else []), "IPv4")
         edition = spec.edition or edition_of_image(g.text(self.container, "image"), version)
         key, evaluation = self.license(rules)
+        licence = self.hand.get("EMQX_LICENSE__KEY")
         return Settings(
             config=self.config,
             version=version,
@@ -105,6 +116,8 @@ class Resolver:
             autoheal=spec.autoheal,
             dashboard_port=spec.dashboard_port or 18083,
             listeners=DEFAULT_LISTENERS if spec.listeners is None else spec.listeners,
+            licensed=key is not None or evaluation or (licence is not None and licence.value not in ("", "default")),
+            rendered=self.rendered,
             by_hand=self.decided,
         )
 
@@ -152,6 +165,8 @@ class Resolver:
         return version
 
     def record_type(self, rules: Family) -> str:
+        if not self.rendered:
+            return "a"  # the default of every release
         if self.workload.kind == "StatefulSet":
             return "srv" if "srv" in rules.record_types else "a"
         return "aaaa" if self.spec.ip_family == "IPv6" else "a"
@@ -185,12 +200,14 @@ class Resolver:
 
     def service(self, strategy: str, address_type: str, record_type: str) -> Object | None:
         """The Service that discovery reads: the governing one where nodes are named by hostname, else any that selects the pods."""
+        if is_replicant(self.hand) and not self.rendered:
+            return self.named_service(strategy)
         selecting = g.services_of(self.graph, self.workload)
         governing = self.governing_service()
         if address_type == "hostname" or record_type == "srv":
             return self.hostname_service(governing, selecting)
         heads = [service for service in selecting if g.headless(service)]
-        if strategy == "manual":
+        if strategy in OTHER_STRATEGIES:
             return governing if governing in heads else None
         chosen = self.best_service(governing, heads if strategy == "dns" else selecting, heads)
         if chosen is None:
@@ -213,6 +230,11 @@ class Resolver:
         preferred = [service for service in heads if service is governing]
         return next(iter([*named, *preferred, *heads, *fitting]), None)
 
+    def named_service(self, strategy: str) -> Object | None:
+        """The Service that the variables name: replicants ask that of the cores, which does not select them."""
+        variable = self.first(["EMQX_CLUSTER__DNS__NAME" if strategy == "dns" else "EMQX_CLUSTER__K8S__SERVICE_NAME"])
+        return self.graph.resolve("Service", (variable.value or "").partition(".")[0], self.workload) if variable else None
+
     def governing_service(self) -> Object | None:
         return self.graph.resolve("Service", g.text(self.workload.data, "spec", "serviceName"), self.workload)
 
@@ -228,7 +250,9 @@ class Resolver:
             self.bad("service-name", workload, "spec.serviceName", f"expected the name of the headless Service of these pods; got {got}", fix)
         elif not g.headless(governing):
             message = f"expected a headless Service: only that gives each pod a DNS name of its own; {governing} has a cluster IP"
-            self.bad("service-name", workload, "spec.serviceName", message, fix)
+            fixed = not heads and bool(g.text(governing.data, "spec", "clusterIP"))  # by hand: it was meant to be this Service
+            place = (str(governing), "spec.clusterIP") if fixed else (workload, "spec.serviceName")
+            self.bad("service-name", *place, message, "set clusterIP: None" if fixed else fix)
         elif self.other_service(governing):
             pass
         elif governing not in selecting:
@@ -243,7 +267,8 @@ class Resolver:
         if variable is None or other is None or other is governing:
             return False
         message = f"expected {governing.name}, the headless Service of spec.serviceName: only its addresses carry the pods' host names; got {variable.value!r}"
-        self.bad("service-name", variable.object, variable.path, message, "remove this entry: the plugin sets it")
+        fix = "remove this entry: the plugin sets it" if self.rendered else f"set it to {governing.name}"
+        self.bad("service-name", variable.object, variable.path, message, fix)
         return True
 
 

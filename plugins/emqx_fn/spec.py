@@ -433,13 +433,10 @@ def _waivers(reader: _Reader, path: str, items: Any) -> tuple[Waiver, ...]:
 
 
 def _is_date(text: str) -> bool:
-    from datetime import date  # only where a waiver ends
-
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+    year, month, day = (int(part) for part in text.split("-"))
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    lengths = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    return year > 0 and 1 <= month <= 12 and 1 <= day <= lengths[month - 1]
 
 
 def _secret_key(value: Any) -> SecretKey | None:

@@ -48,6 +48,7 @@ _PERCENT = r"[0-9]+(?:\.[0-9]+)?%"
 _INTEGER = r"[+-]?[0-9]+"
 _NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _POINT = r"[+-]?[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?"
+_EXACT = 2**53  # above, a float is no longer each whole number
 # 4.3 and 4.4: without a value, and without a default of the schema, these stop the start.
 _NEEDED = (
     r"acl_file|listener\.(?:ssl|wss)\.\$name\.ciphers|auth\.http\.(?:auth|acl)_req\.params|auth\.mongo\.auth_query\.password_hash|auth\.pgsql\.database"
@@ -167,14 +168,14 @@ def _unquoted(field: Field, text: str, reads: str) -> Verdict:
 
 
 def _altered(field: Field, text: str, made: str) -> Verdict:
-    becomes = "another text" if _hides(field.key, text) else repr(made)
+    becomes = "another text" if hides(field.key, text) else repr(made)
     message = f"expected text that arrives as it is written: EMQX {field.release} makes {becomes} of it, without a word; got {_shown(field.key, text)}"
     return Verdict("unsafe-value", message, f"write it in double quotes of its own: {_safe(field.key, text)}")
 
 
 def _safe(key: Key, text: str) -> str:
     """The form that arrives unchanged, as it stands in YAML."""
-    inner = '"…"' if _hides(key, text) else quoted(text)
+    inner = '"…"' if hides(key, text) else quoted(text)
     return "'" + inner.replace("'", "''") + "'"
 
 
@@ -264,6 +265,9 @@ def _advice(field: Field, text: str) -> str:
     kinds = alternatives(field.key.type)
     if "map" in kinds or "object" in kinds:
         return f"set its members by variables of their own: {variable(field.key.path)}__…"
+    whole = _whole(text)
+    if whole and any(_fits_old(kind, whole) for kind in kinds if kind.startswith("int")):
+        return f"write {whole}"
     switches = {"true": "on", "on": "true", "false": "off", "off": "false", "yes": "true", "no": "false"}
     choices = [symbol for kind in kinds for symbol in (("true", "false") if kind == "bool" else _parts(kind)[1] if kind.startswith("enum") else ())]
     same = next((choice for choice in (text.lower(), text.strip(), switches.get(text.lower(), "")) if choice and choice in choices), "")
@@ -272,20 +276,29 @@ def _advice(field: Field, text: str) -> str:
     if choices:
         from emqx_fn.problem import nearest
 
-        guess = "" if _hides(field.key, text) else nearest(text, choices)
-        return f"did you mean {guess!r}?" if guess else f"write {_list(choices)}"
+        guess = "" if hides(field.key, text) else nearest(text, choices)
+        return f"did you mean {guess!r}?" if guess else f"write {words(field.key.type, old=field.loader != 'hocon')}"
     if field.loader != "hocon" and "duration" in kinds and text.isdecimal():
         return f"write the unit too, such as {text}s"
     return f"write {words(field.key.type, old=field.loader != 'hocon')}"
 
 
-def _hides(key: Key, text: str) -> bool:
+def _whole(text: str) -> str:
+    """`1.024e+06` and `1024.0` as the whole number that they are; empty for anything else."""
+    if re.fullmatch(_INTEGER, text) or not re.fullmatch(_NUMBER, text):
+        return ""
+    number = float(text)
+    return str(int(number)) if abs(number) < _EXACT and number.is_integer() else ""
+
+
+def hides(key: Key, text: str) -> bool:
+    """Whether no message may show a value."""
     return is_secret(key.path, key.type) or re.fullmatch(_ADDRESS_WITH_SECRET, text) is not None
 
 
 def _shown(key: Key, text: str) -> str:
     """The value in a message; never a secret one."""
-    if _hides(key, text):
+    if hides(key, text):
         return "a value that is not shown here"
     return repr(text) if len(text) <= 80 else repr(text[:77] + "...")
 

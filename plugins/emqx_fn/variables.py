@@ -6,9 +6,10 @@ from emqx_fn.environment import Variable
 from emqx_fn.family import Version
 from emqx_fn.keytable import FAMILIES, PREFIX, Key, Reader, Table, patch_of, reader, table_of
 from emqx_fn.problem import Problem, nearest
-from emqx_fn.values import Field, judge
+from emqx_fn.values import Field, hides, is_secret, judge
 
 _POD_KNOWS = ("<pod>", "<ip>", "<namespace>")
+_SHORT = 80  # characters of a value that a fix repeats
 
 
 def check(version: Version, edition: str, env: dict[str, Variable]) -> list[Problem]:
@@ -116,7 +117,7 @@ class _Review:
             self.other_build(variable, path, families)
         elif families:
             message = f"expected a variable that EMQX {self.version} reads; got one of EMQX {misnamed.spans(families)}"
-            self.bad("other-family", variable, message, self.instead(name, families))
+            self.bad("other-family", variable, message, self.instead(variable, families))
         else:
             message = f"expected a variable that EMQX {self.version} reads; no release reads this one, and the broker would not say so"
             fix = self.near(misnamed.close_name(name, table, self.reader)) or "remove it, or correct its name"
@@ -141,7 +142,7 @@ class _Review:
 
         family = self.table.family
         key = misnamed.patches(self.table, path, self.reader)
-        instead = self.instead(variable.name, [*families, family], or_else="")
+        instead = self.instead(variable, [*families, family], or_else="")
         if key is None:
             edition = misnamed.other_edition(self.table, path, self.reader) or ("community" if self.reader.edition == "enterprise" else "enterprise")
             called = "the open-source edition" if edition == "community" else "EMQX Enterprise"
@@ -156,11 +157,15 @@ class _Review:
             fix = f"use EMQX {key.mark('since')} or newer, or remove it"
         self.bad("other-family", variable, message, instead or fix)
 
-    def instead(self, name: str, families: list[str], or_else: str = "remove it") -> str:
+    def instead(self, variable: Variable, families: list[str], or_else: str = "remove it") -> str:
         from emqx_fn import misnamed
 
+        name = variable.name
         found = misnamed.successor(name, self.table, self.reader, families)
         note = f": {found.note}" if found.note else ""
+        if found.name and self.suits(variable, found.name):
+            lasting = misnamed.without_history(found.note)
+            return f"use {found.name}={variable.value} instead" + (f"; {lasting}" if lasting else "")
         if found.name:
             return f"use {found.name} instead{note}"
         deeper = misnamed.deeper(self.table.path(name), self.table, self.reader)
@@ -172,6 +177,16 @@ class _Review:
         if newer and len(newer) == len(families):
             return or_else and f"{or_else}, or use EMQX {misnamed.first(name, newer[0])} or newer"
         return or_else
+
+    def suits(self, variable: Variable, name: str) -> bool:
+        """Whether a value can be shown, and stand as it is under another name."""
+        value, key = variable.value, self.table.find(self.table.path(name), self.reader)
+        if not value or key is None or not key.type or key.below:
+            return False
+        secret = hides(key, value) or is_secret(variable.name[len(PREFIX) :].lower())
+        if secret or not value.isprintable() or len(value) > _SHORT or any(part in value for part in _POD_KNOWS):
+            return False
+        return judge(Field(key, self.table.family, self.table.loader, str(self.version), self.member), value) is None
 
     # -- two that mean the same
 

@@ -47,7 +47,7 @@ permissions
 def test_a_broken_link_shows_where_why_and_the_fix() -> None:
     said = explain_cluster.text(rendering(allowed(build("StatefulSet", env=BY_HOSTNAME | {"EMQX_CLUSTER__K8S__SUFFIX": ""}))), plain)
     assert "  broken   same names    emqx@<pod>\n" in said
-    assert "    stream.yaml:61:11: StatefulSet/emqx: spec.template.spec.containers[emqx].env[EMQX_CLUSTER__K8S__SUFFIX]: expected discovery" in said
+    assert "    stream.yaml:62:18: StatefulSet/emqx: spec.template.spec.containers[emqx].env[EMQX_CLUSTER__K8S__SUFFIX]: expected discovery" in said
     assert "      fix: set EMQX_CLUSTER__K8S__SUFFIX: svc.cluster.local\n" in said
     assert "  it will not cluster\n" in said
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from emqx_fn import chain
-from emqx_fn.problem import Problem
 
 from .builds import BY_HOSTNAME, BY_IP, Objects, allowed, build, case, link
 
@@ -100,11 +99,16 @@ def test_a_replicant_asks_for_others() -> None:
     assert [item.name for item in found] == ["image", "role"]
 
 
-def test_what_the_chain_decides() -> None:
-    path = "spec.template.spec.containers[emqx].env[{}]"
-    problem = Problem("contradiction", "Deployment/emqx", path.format("EMQX_HOST"), "expected a; got b", "c")
-    assert chain.decides(problem)
-    assert chain.decides(problem._replace(rule="contradiction"))
-    assert chain.decides(problem._replace(object="Role/emqx", path=""))
-    assert not chain.decides(problem._replace(path=path.format("EMQX_LISTENERS__TCP__DEFAULT__BIND")))
-    assert not chain.decides(problem._replace(rule="node-name"))
+def test_a_missing_strategy_comes_before_a_missing_name() -> None:
+    found = chain.check(case(build(version="4.4.19", env={})))
+    assert [problem.message.partition(";")[0] for problem in found] == [
+        "expected a discovery strategy",
+        "expected one name before the @ for all members, of letters, digits, - and _",
+    ]
+
+
+@pytest.mark.parametrize(("address_type", "host"), [("ip", "$(POD_IP)"), ("hostname", "$(POD_NAME).emqx-headless.$(POD_NAMESPACE).svc.cluster.local")])
+def test_the_host_to_set_is_of_the_form_that_discovery_returns(address_type: str, host: str) -> None:
+    problem = link(build("StatefulSet", env=BY_HOSTNAME | {"EMQX_HOST": "emqx", "EMQX_CLUSTER__K8S__ADDRESS_TYPE": address_type}), "node name").problem
+    assert problem is not None
+    assert problem.fix == f"set EMQX_HOST: {host}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from emqx_fn import permissions
+from emqx_fn import chain, permissions, policy, rbac
 from emqx_fn.graph import candidates
 
-from .builds import NARROW, Objects, allowed, binding, build, case, graph_of, role
+from .builds import BY_IP, NARROW, Objects, allowed, binding, build, case, graph_of, role, text
 
 WIDE = {"apiGroups": [""], "resources": ["endpoints", "services"], "verbs": ["get", "list"]}
 
@@ -22,6 +23,10 @@ def granted(*objects: dict[str, Any], namespace: str | None = "mq") -> list[str]
     graph = graph_of(whole)
     (workload,) = candidates(graph)
     return [f"{grant.text()}, {grant.where()}" for grant in permissions.of(graph, workload)]
+
+
+def without_namespace(item: dict[str, Any]) -> dict[str, Any]:
+    return item | {"metadata": {"name": item["metadata"]["name"]}}
 
 
 def group(name: str) -> dict[str, Any]:
@@ -102,3 +107,42 @@ def test_without_a_token_nobody_can_use_it() -> None:
     objects[0]["automountServiceAccountToken"] = False
     del objects[2]["spec"]["template"]["spec"]["automountServiceAccountToken"]
     assert permissions.check(case(objects)) == []
+
+
+def test_a_role_for_the_service_that_is_named_by_mistake() -> None:
+    wrong = role({**NARROW, "resourceNames": ["emqx"]})
+    assert [problem.rule for problem in permissions.check(case([*build(), wrong, binding()]))] == ["excess-permissions"]
+    assert permissions.check(case([*build(env=BY_IP | {"EMQX_CLUSTER__K8S__SERVICE_NAME": "emqx"}), wrong, binding()])) == []
+
+
+def test_no_role_and_no_namespace() -> None:
+    (problem,) = chain.check(case([without_namespace(item) for item in build()]))
+    assert problem.path == "spec.template.spec.serviceAccountName"
+    assert problem.fix.endswith("to it")
+
+
+@pytest.mark.parametrize("without", [["Deployment"], ["Service"], ["ServiceAccount"], ["Role", "RoleBinding"], ["Deployment", "Service", "ServiceAccount"]])
+def test_what_says_no_namespace_lies_with_the_rest(without: list[str]) -> None:
+    objects = [without_namespace(item) if item["kind"] in without else item for item in allowed(build())]
+    assert {problem.rule for problem in policy.check(text(objects))} <= {"cookie"}
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [lambda: allowed(build()), lambda: [*build(), role(NARROW, kind="ClusterRole"), binding(kind="ClusterRole", everywhere=True)]],
+    ids=["here", "everywhere"],
+)
+def test_an_api_version_that_no_server_has(bound: Callable[[], Objects]) -> None:
+    objects = bound()
+    for item in objects[3:]:
+        item["apiVersion"] = "rbac.authorization.kubernetes.io/v1"
+    assert [(problem.rule, problem.object) for problem in rbac.check(case(objects))] == [
+        ("api-version", f"{objects[4]['kind']}/emqx"),
+        ("api-version", f"{objects[3]['kind']}/emqx"),
+    ]
+
+
+def test_a_subject_without_a_namespace() -> None:
+    objects = [*build()[1:], role(NARROW), binding({"kind": "ServiceAccount", "name": "emqx"})]
+    found = [problem for problem in policy.check(text(objects)) if problem.rule != "cookie"]
+    assert [(problem.rule, problem.path) for problem in found] == [("namespace-unknown", "subjects[emqx].namespace")]

@@ -34,6 +34,22 @@ spec:
 """
 
 
+CLAIMS = """\
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: emqx
+spec:
+  volumeClaimTemplates:
+    - metadata:
+        name: log
+    - metadata:
+        name: data
+      spec:
+        storageClassName: manual
+"""
+
+
 class Tree:
     """A folder of kustomizations, and the question where a problem is."""
 
@@ -45,8 +61,8 @@ class Tree:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
 
-    def where(self, path: str, about: str = "Deployment/emqx", message: str = "expected something", top: str = "top") -> str:
-        (problem,) = Built(self.root / top).locate((Problem("rule", about, path, message, "fix"),))
+    def where(self, path: str, about: str = "Deployment/emqx", message: str = "expected something", top: str = "top", rule: str = "rule") -> str:
+        (problem,) = Built(self.root / top).locate((Problem(rule, about, path, message, "fix"),))
         return problem.where
 
 
@@ -76,6 +92,20 @@ def fixture_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
 )
 def test_a_field_of_an_object(tree: Tree, path: str, where: str) -> None:
     assert tree.where(path) == where
+
+
+def test_a_variable_is_its_value_unless_its_name_is_wrong(tree: Tree) -> None:
+    path = "spec.template.spec.containers[emqx].env[A]"
+    assert tree.where(path) == "base/deployment.yaml:16:22"
+    assert tree.where(path, rule="unknown-variable") == "base/deployment.yaml:15:15"
+    tree.write("base/deployment.yaml", DEPLOYMENT.replace('value: "1"', "valueFrom: {fieldRef: {fieldPath: status.podIP}}"))
+    assert tree.where(path) == "base/deployment.yaml:15:15"
+
+
+def test_a_claim_template_by_its_name(tree: Tree) -> None:
+    tree.write("base/deployment.yaml", CLAIMS)
+    assert tree.where("spec.volumeClaimTemplates[data].spec.storageClassName", "StatefulSet/emqx") == "base/deployment.yaml:12:27"
+    assert tree.where("spec.volumeClaimTemplates[none].spec", "StatefulSet/emqx") == "base/deployment.yaml:6:3"
 
 
 def test_an_unknown_field_is_shown_at_its_name(tree: Tree) -> None:

@@ -30,15 +30,10 @@ WITHOUT_CASE = {
 # Cases that come close and are fine, for rules that have no folder of their own in tests/rules/cases.
 KEPT = {
     "invalid-name": "cli/cases/validate-fine",
-    "waiver-expired": "cli/cases/validate-waived",
-    "unused-waiver": "cli/cases/validate-fine",
-    "config-not-read": "cli/cases/validate-fine",
-    "api-version": "fn/cases/article/3-rbac",
     "claim-not-found": "fn/cases/article/6-volumes",
     "claims-with-ip": "fn/cases/volume/claims",
     "config-not-read": "cli/cases/validate-config-files",
     "contradiction": "fn/cases/article/2-environment",
-    "data-mount": "fn/cases/volume/plugins-supplied-on-4.2",
     "duplicate-variable": "fn/cases/article/2-environment",
     "empty-rendering": "cli/cases/validate-fine",
     "empty-stream": "fn/cases/stream/strangers",

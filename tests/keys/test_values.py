@@ -80,12 +80,19 @@ BAD = {
         "write one of manual, static, singleton, dns, etcd, k8s",
     ),
     ("5.8.9", "EMQX_CLUSTER__AUTOHEAL", "on"): wrong("EMQX_CLUSTER__AUTOHEAL", "true or false (default 'true')", "'on'", "write true"),
-    ("5.8.9", "EMQX_CLUSTER__AUTOHEAL", ""): wrong("EMQX_CLUSTER__AUTOHEAL", "true or false (default 'true')", "''", "write one of true, false"),
+    ("5.8.9", "EMQX_CLUSTER__AUTOHEAL", ""): wrong("EMQX_CLUSTER__AUTOHEAL", "true or false (default 'true')", "''", "write true or false"),
     ("5.8.9", "EMQX_CLUSTER__AUTOCLEAN", "5 m"): wrong(
         "EMQX_CLUSTER__AUTOCLEAN", "a duration such as 15s or 1h30m (default '24h')", "'5 m'", "write a duration such as 15s or 1h30m"
     ),
     ("5.8.9", "EMQX_MQTT__MAX_INFLIGHT", "65536"): wrong("EMQX_MQTT__MAX_INFLIGHT", f"{WHOLE} (default '32')", "'65536'", f"write {WHOLE}"),
     ("5.8.9", "EMQX_MQTT__MAX_INFLIGHT", "9" * 5000): wrong("EMQX_MQTT__MAX_INFLIGHT", f"{WHOLE} (default '32')", f"'{'9' * 77}...'", f"write {WHOLE}"),
+    # Helm writes large numbers so.
+    ("5.8.9", "EMQX_MQTT__MAX_INFLIGHT", "1.024e+03"): wrong("EMQX_MQTT__MAX_INFLIGHT", f"{WHOLE} (default '32')", "'1.024e+03'", "write 1024"),
+    ("5.8.9", "EMQX_MQTT__MAX_INFLIGHT", "1.024e+06"): wrong("EMQX_MQTT__MAX_INFLIGHT", f"{WHOLE} (default '32')", "'1.024e+06'", f"write {WHOLE}"),
+    ("5.8.9", "EMQX_MQTT__MAX_INFLIGHT", "1e999"): wrong("EMQX_MQTT__MAX_INFLIGHT", f"{WHOLE} (default '32')", "'1e999'", f"write {WHOLE}"),
+    ("5.8.9", "EMQX_LISTENERS__TCP__DEFAULT__MAX_CONNECTIONS", "1.024e+06"): wrong(
+        "EMQX_LISTENERS__TCP__DEFAULT__MAX_CONNECTIONS", "infinity or a whole number, 1 or more (default 'infinity')", "'1.024e+06'", "write 1024000"
+    ),
     ("5.8.9", "EMQX_LISTENERS__TCP__DEFAULT", "1883"): wrong(
         "EMQX_LISTENERS__TCP__DEFAULT",
         "marked_for_deletion or an object such as {a: b}",

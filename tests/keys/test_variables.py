@@ -109,8 +109,32 @@ def test_of_another_family(version: str, name: str, spans: str, fix: str) -> Non
     assert lines(said(version, {name: None}, edition)) == [foreign(version, name, spans, fix)]
 
 
+@pytest.mark.parametrize(
+    ("version", "name", "value", "fix"),
+    [
+        ("5.8.9", "EMQX_CLUSTER__DISCOVERY", "k8s", "use EMQX_CLUSTER__DISCOVERY_STRATEGY=k8s instead"),
+        ("5.8.9", "EMQX_CLUSTER__DISCOVERY", "mcast", f"use EMQX_CLUSTER__DISCOVERY_STRATEGY instead: {DISCOVERY_NOTE}"),
+        (
+            "5.8.9",
+            "EMQX_LISTENER__TCP__EXTERNAL",
+            "1883",
+            "use EMQX_LISTENERS__TCP__DEFAULT__BIND=1883 instead; the stock names external/internal became default",
+        ),
+        ("5.8.9", "EMQX_ADMIN_PASSWORD", "hunter2", "use EMQX_DASHBOARD__DEFAULT_PASSWORD instead"),
+        (
+            "5.8.9",
+            "EMQX_MANAGEMENT__DEFAULT_APPLICATION__SECRET",
+            "hunter2",
+            "use EMQX_API_KEY__BOOTSTRAP_FILE instead: API keys come from a bootstrap file or the dashboard; exists from 5.0.14",
+        ),
+    ],
+)
+def test_of_another_family_with_a_value(version: str, name: str, value: str, fix: str) -> None:
+    assert lines(said(version, {name: value})) == [foreign(version, name, "4.1 to 4.4", fix)]
+
+
 def test_of_another_patch() -> None:
-    since = otherwise("5.0.22", "EMQX_NODE__ROLE", "; 5.0 reads this one from 5.0.23 on", "use EMQX_NODE__DB_ROLE instead")
+    since = otherwise("5.0.22", "EMQX_NODE__ROLE", "; 5.0 reads this one from 5.0.23 on", "use EMQX_NODE__DB_ROLE=core instead")
     assert lines(said("5.0.22", {"EMQX_NODE__ROLE": "core"})) == [since]
     assert said("5.0.23", {"EMQX_NODE__ROLE": "core"}) == []
     since = otherwise("5.0.13", "EMQX_API_KEY__BOOTSTRAP_FILE", "; 5.0 reads this one from 5.0.14 on", "use EMQX 5.0.14 or newer, or remove it")

@@ -236,7 +236,8 @@ class Cluster:
         for binding in self.of("RoleBinding", namespace=namespace):
             if any((item.get("kind"), item.get("name"), item.get("namespace")) == subject for item in binding.get("subjects") or []):
                 role = self.get(path(binding, "roleRef", "kind"), namespace, path(binding, "roleRef", "name"))
-                if role is not None and role["apiVersion"] == binding["apiVersion"] == "rbac.authorization.k8s.io/v1":
+                group = path(binding, "roleRef", "apiGroup") or "rbac.authorization.k8s.io"
+                if role is not None and role["apiVersion"] == binding["apiVersion"] == f"{group}/v1" == "rbac.authorization.k8s.io/v1":
                     yield role
 
     # -- network policy

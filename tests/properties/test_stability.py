@@ -116,7 +116,7 @@ def test_files_in_the_current_folder_are_not_imported(tmp_path: Path, unicode_st
 
 
 def test_the_source_asks_for_no_clock_no_chance_and_no_environment() -> None:
-    wanted = re.compile(r"\b(environ|getenv|random|uuid|datetime|gethostname|getuser|expanduser|getcwd)\b|\bimport time\b|\btime\.time\b")
+    wanted = re.compile(r"\b(environ|getenv|import random|random\.|uuid|datetime|gethostname|getuser|expanduser|getcwd)\b|\bimport time\b|\btime\.time\b")
     found = [
         f"{path.name}: {line.strip()}"
         for path in sorted(FUNCTION.parent.glob("*.py"))

@@ -1,9 +1,13 @@
 """Builds the programs that the tests run against, from pinned Go modules, into .tools/cluster/bin.
 
-    build.py                    everything
+    build.py                    what `make test-cluster` needs
+    build.py e2e                everything
+    build.py sync               everything but what a node needs on which containers really run
     build.py kubectl etcd       only these
 
-A program whose sources, flags and compiler have not changed is left alone. Standard library only.
+A program whose sources, flags and compiler have not changed is left alone; what is built once needs no network again.
+Manifests that belong to a program (its CRDs, kwok's stages) come out of its module into .tools/cluster/manifests/PROGRAM.
+Some few come from Debian's packages instead, see debian.py. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,15 +30,19 @@ from typing import IO
 
 MODULES = Path(__file__).resolve().parent
 ROOT = MODULES.parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path[:0] = [str(MODULES), str(ROOT / "tools")]
 
-from bootstrap import go_environment  # noqa: E402 - found by the line above
+import debian  # noqa: E402 - found by the line above, as the next ones are
+from builds import BuildError, beside, folder_beside  # noqa: E402
+
+from bootstrap import go_environment  # noqa: E402
 
 # `make GO=…` hands it down in the environment.
 GO = Path(os.environ.get("GO") or ROOT / ".tools" / "go" / "bin" / "go")
 OUTPUT = ROOT / ".tools" / "cluster"
 
 KUBERNETES_VERSION = "k8s.io/component-base/version"
+ARGOCD = "github.com/argoproj/argo-cd/v3"
 KUSTOMIZE_VERSION = "sigs.k8s.io/kustomize/api/provenance"
 
 # Without a beat a build of minutes looks like one that hangs.
@@ -51,6 +60,8 @@ class Program:
     package: str
     versioned_by: str
     minutes: str
+    # A folder of that module, if tests need the YAML in it.
+    yaml: str = ""
 
     @property
     def folder(self) -> Path:
@@ -59,6 +70,10 @@ class Program:
     @property
     def path(self) -> Path:
         return OUTPUT / "bin" / self.name
+
+    @property
+    def manifests(self) -> Path:
+        return OUTPUT / "manifests" / self.name
 
     @property
     def stamp(self) -> Path:
@@ -74,8 +89,13 @@ def kustomize(minor: str) -> Program:
     return Program(f"kustomize-{minor}", f"kustomize-{minor}", package, package, "half a minute")
 
 
+def flux(name: str) -> Program:
+    module = f"github.com/fluxcd/{name}"
+    return Program(name, name, module, module, "five minutes", yaml="config/crd/bases")
+
+
 # The quick ones first: they already serve tests/parity.
-PROGRAMS = (
+TEST_CLUSTER = (
     kustomize("5.4"),
     kustomize("5.6"),
     kubernetes("kubectl", "half a minute"),
@@ -83,10 +103,26 @@ PROGRAMS = (
     kubernetes("kube-controller-manager", "two minutes"),
     kubernetes("kube-apiserver", "five minutes"),
 )
-
-
-class BuildError(Exception):
-    """A program cannot be built; the text says why and what to do."""
+PROGRAMS = (
+    *TEST_CLUSTER,
+    kubernetes("kube-scheduler", "half a minute"),
+    kubernetes("kubelet", "a minute"),
+    kubernetes("kube-proxy", "a minute"),
+    Program("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok", "two minutes", yaml="kustomize/stage"),
+    Program("coredns", "coredns", "github.com/coredns/coredns", "github.com/coredns/coredns", "two minutes"),
+    flux("source-controller"),
+    flux("kustomize-controller"),
+    # All of Argo CD in one: its name, or ARGOCD_BINARY_NAME, says which part it is to be.
+    Program("argocd", "argocd", f"{ARGOCD}/cmd", ARGOCD, "five minutes", yaml="manifests/crds"),
+)
+KNOWN = {one.name: one for one in (*PROGRAMS, *debian.TOOLS)}
+# What only a node needs on which containers really run: Linux, and root.
+NODE = ("kubelet", "kube-proxy", "coredns", "containerd", "runc", "cni")
+GROUPS = {
+    "test-cluster": tuple(program.name for program in TEST_CLUSTER),
+    "sync": tuple(name for name in KNOWN if name not in NODE),
+    "e2e": tuple(KNOWN),
+}
 
 
 class UsageError(Exception):
@@ -109,8 +145,10 @@ def linker_variables(program: Program) -> list[str]:
         major, minor, _ = pinned.removeprefix("v").split(".", 2)
         named = {"gitVersion": pinned, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
         return [f"-X {KUBERNETES_VERSION}.{name}={value}" for name, value in named.items()]
-    if program.module.startswith("kustomize"):
+    if program.package.startswith("sigs.k8s.io/kustomize/"):
         return [f"-X {KUSTOMIZE_VERSION}.version={pinned}"]
+    if program.module == "argocd":
+        return [f"-X {ARGOCD}/common.version={pinned.removeprefix('v')}"]
     return []
 
 
@@ -141,12 +179,13 @@ def compiler_version() -> str:
 def digest(program: Program, compiler: str) -> str:
     """Everything that decides what comes out of a build."""
     pins = [(program.folder / name).read_text() for name in ("go.mod", "go.sum")]
-    text = "\0".join([compiler, program.package, *flags(program), *pins])
+    text = "\0".join([compiler, program.package, program.yaml, *flags(program), *pins])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_built(program: Program, wanted: str) -> bool:
-    return program.path.exists() and program.stamp.exists() and program.stamp.read_text() == wanted
+    there = program.path.exists() and (program.manifests.exists() or not program.yaml)
+    return there and program.stamp.exists() and program.stamp.read_text() == wanted
 
 
 @contextmanager
@@ -162,24 +201,14 @@ def alone() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """A name next to `path` that takes its place at the end: nobody sees half a program."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    try:
-        yield new
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
-
-
 def build(program: Program, wanted: str) -> None:
     """Builds one program and only then marks it as built."""
     print(f"{program.name} {version(program)}: building, about {program.minutes} on two cores", flush=True)
     started = time.monotonic()
     with beside(program.path) as new:
         compile_to(new, program)
+    if program.yaml:
+        copy_manifests(program)
     with beside(program.stamp) as new:
         new.write_text(wanted)
     size = program.path.stat().st_size / 2**20
@@ -194,6 +223,28 @@ def compile_to(new: Path, program: Program) -> None:
     if process.returncode:
         fix = "mend what is said above; where modules come through a proxy, set GOPROXY"
         raise BuildError(f"{program.name}: go build failed\n{said}  fix: {fix}")
+
+
+def copy_manifests(program: Program) -> None:
+    """Tests do not look into Go's cache themselves: it may be emptied, and its folders are read-only."""
+    source = module_folder(program) / program.yaml
+    found = [path.relative_to(source) for path in sorted(source.rglob("*.yaml"))]
+    wanted = [path for path in found if "testdata" not in path.parts]
+    if not wanted:
+        raise BuildError(f"{program.name}: expected YAML in {source}")
+    with folder_beside(program.manifests) as new:
+        for path in wanted:
+            (new / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / path, new / path)
+
+
+def module_folder(program: Program) -> Path:
+    """Where Go keeps the module of a program that it has just built."""
+    command = [GO, "list", "-m", "-mod=readonly", "-f", "{{.Dir}}", program.versioned_by]
+    answer = subprocess.run(command, cwd=program.folder, env=environment(), capture_output=True, text=True)
+    if answer.returncode:
+        raise BuildError(f"{program.name}: go list failed\n  {answer.stderr.strip()}")
+    return Path(answer.stdout.strip())
 
 
 @contextmanager
@@ -223,30 +274,36 @@ def follow(program: Program, lines: IO[str]) -> str:
     return said
 
 
-def chosen(names: Sequence[str]) -> list[Program]:
-    """The programs of these names in building order; all of them for no name."""
-    known = {program.name: program for program in PROGRAMS}
+def chosen(names: Sequence[str]) -> list[str]:
+    """The programs of these names and groups, in building order."""
     for name in names:
-        if name not in known:
-            raise UsageError(f"expected one of {', '.join(known)}; got '{name}'")
-    return [program for program in PROGRAMS if not names or program.name in names]
+        if name not in GROUPS and name not in KNOWN:
+            raise UsageError(f"expected one of {', '.join([*GROUPS, *KNOWN])}; got '{name}'")
+    wanted = {program for name in names for program in GROUPS.get(name, (name,))}
+    return [name for name in KNOWN if name in wanted]
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     summary, _, _ = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(prog="build.py", description=summary)
-    parser.add_argument("name", nargs="*", help="a program; all of them when none is named")
+    parser.add_argument("name", nargs="*", default=["test-cluster"], help="a program, or a group: test-cluster (when none is named), sync, e2e")
     return parser.parse_args(argv)
 
 
-def make(programs: Sequence[Program]) -> None:
-    compiler = compiler_version()
+def make(names: Sequence[str]) -> None:
     with alone():
-        for program in programs:
-            wanted = digest(program, compiler)
-            if not is_built(program, wanted):
-                build(program, wanted)
-    print(f"{', '.join(program.name for program in programs)}: in {OUTPUT.relative_to(ROOT) / 'bin'}")
+        # Seconds, or a program to install: better known before the long builds.
+        debian.provide([tool for tool in debian.TOOLS if tool.name in names], OUTPUT)
+        build_all([program for program in PROGRAMS if program.name in names])
+    print(f"{', '.join(names)}: in {OUTPUT.relative_to(ROOT) / 'bin'}")
+
+
+def build_all(programs: Sequence[Program]) -> None:
+    compiler = compiler_version() if programs else ""
+    for program in programs:
+        wanted = digest(program, compiler)
+        if not is_built(program, wanted):
+            build(program, wanted)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

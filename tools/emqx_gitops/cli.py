@@ -17,6 +17,8 @@ import typer
 from emqx_gitops.errors import EXIT_INTERRUPTED, EXIT_PROBLEMS, EXIT_TOOL, Failure, ToolFailure, UsageFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from emqx_gitops.rendering import Rendering
 
 app = typer.Typer(
@@ -27,6 +29,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version, show_default=False)] = False,
+) -> None:
+    """Take the options that come before a verb."""
+
+
 plugin_app = typer.Typer(help="Link the plugin where kustomize looks for it, or unlink it.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(plugin_app, name="plugin")
 
@@ -40,6 +57,11 @@ KubeconformOption = Annotated[
     str | None,
     typer.Option("--kubeconform", envvar="KUBECONFORM", help="kubeconform binary, instead of the clone's own or the one on PATH.", show_default=False),
 ]
+
+
+def _words(*words: str) -> Callable[[str], list[str]]:
+    """Completion of an option that takes one of these words."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
 def _example(line: str) -> dict[str, Any]:
@@ -81,7 +103,9 @@ def validate(
     kubernetes_version: Annotated[
         str | None, typer.Option("--kubernetes-version", metavar="MINOR[,MINOR]...", help="Kubernetes minors.  [default: all supported]", show_default=False)
     ] = None,
-    output: Annotated[str, typer.Option("--output", metavar="text|json|sarif|github", help="How to report.")] = "text",
+    output: Annotated[
+        str, typer.Option("--output", metavar="text|json|sarif|github", help="How to report.", autocompletion=_words("text", "json", "sarif", "github"))
+    ] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
     date: Annotated[
         str | None,
@@ -123,7 +147,7 @@ def _named(paths: list[str] | None, all_layers: bool) -> list[str]:
 @app.command(**_example("emqx-gitops explain EMQX_CLUSTER__DISCOVERY_STRATEGY"))
 def explain(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="A variable, a config path, a rule's id, a folder to render, a rendered file, or - for stdin.")],
-    output: Annotated[str, typer.Option("--output", metavar="text|json", help="How to answer.")] = "text",
+    output: Annotated[str, typer.Option("--output", metavar="text|json", help="How to answer.", autocompletion=_words("text", "json"))] = "text",
     kustomize: KustomizeOption = None,
 ) -> None:
     """Explain a variable, a rule, or how a cluster forms."""
@@ -137,7 +161,15 @@ def explain(
 @app.command(**_example("emqx-gitops new clusters/prod --from persistent --namespace emqx-prod --replicas 5"))
 def new(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write, which must not exist yet.")],
-    overlay: Annotated[str, typer.Option("--from", metavar="OVERLAY", help="persistent, statefulset-hostname or deployment-ip.")] = "persistent",
+    overlay: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="OVERLAY",
+            help="persistent, statefulset-hostname or deployment-ip.",
+            autocompletion=_words("persistent", "statefulset-hostname", "deployment-ip"),
+        ),
+    ] = "persistent",
     namespace: Annotated[str | None, typer.Option(help="Namespace.  [default: emqx-<folder's name>]", show_default=False)] = None,
     name_prefix: Annotated[str, typer.Option(help="Goes before every name, for example `prod-`.", show_default=False)] = "",
     replicas: Annotated[int | None, typer.Option(min=1, help="Members of the cluster.  [default: the overlay's, 3]", show_default=False)] = None,

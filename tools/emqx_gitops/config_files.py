@@ -5,7 +5,6 @@ Every setting is checked as the variable that would set the same path, and again
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -13,13 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emqx_fn import graph as g
 from emqx_fn import hocon, keytable, variables
-from emqx_fn.case import Case, case_of
+from emqx_fn.case import Case
 from emqx_fn.environment import Variable, inline_secrets
 from emqx_fn.graph import Graph, Object
+from emqx_fn.policy import case_in
 from emqx_fn.problem import Problem, Refusal
-from emqx_fn.record import Record
-from emqx_fn.run import RENDERED_SPEC, resolve
-from emqx_fn.spec import parse_spec
 from emqx_fn.values import is_secret
 from emqx_fn.wire import read_stream
 from emqx_gitops import config_text
@@ -89,20 +86,13 @@ def _check(stream: str) -> Iterator[_Found]:
 
 
 def _mounted(stream: str) -> Iterator[tuple[Case, _File]]:
-    graph = Graph(read_stream(stream).documents)
+    graph = Graph(read_stream(stream).documents, final=True)
     for workload in g.candidates(graph):
         try:
-            case = _case(graph, workload)
+            case = case_in(graph, workload)
             yield from [(case, file) for file in _files(case)]
-        except (Refusal, ValueError):
+        except Refusal:
             continue  # what is wrong there has been said
-
-
-def _case(graph: Graph, workload: Object) -> Case:
-    label = f"EmqxCluster/{workload.name}"
-    spec, _ = parse_spec(json.loads(workload.annotation(RENDERED_SPEC) or "{}"), label)
-    container, resolved, _ = resolve(graph, workload, label, spec, Record())
-    return case_of(graph, workload, container, resolved)
 
 
 # -- which files

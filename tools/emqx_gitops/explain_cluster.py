@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from emqx_fn import chain, permissions
 from emqx_fn import graph as g
-from emqx_fn.case import Case, case_of
 from emqx_fn.discovery import BY_HAND
 from emqx_fn.graph import Graph, Object
-from emqx_fn.inject import PLACEHOLDER
+from emqx_fn.policy import case_in, stamped_spec
 from emqx_fn.problem import Problem, Refusal
-from emqx_fn.rbac import account_of
-from emqx_fn.record import Record
-from emqx_fn.run import RENDERED_SPEC, resolve
-from emqx_fn.spec import Spec, Waiver, parse_spec
+from emqx_fn.spec import Waiver
 from emqx_fn.wire import read_stream
 from emqx_gitops.terminal import counted
 
@@ -37,46 +32,33 @@ def text(rendering: Rendering, paint: Paint) -> str:
 
 def data(rendering: Rendering) -> dict[str, Any]:
     """The same as data; the names of its fields are a contract."""
-    graph = Graph(read_stream(rendering.text, rendering.name).documents)
+    graph = Graph(read_stream(rendering.text, rendering.name).documents, final=True)
     workloads = g.candidates(graph)
     return {
         "name": rendering.name,
         "clusters": [_row(rendering, graph, workload) for workload in workloads],
         "subjects": [{"subject": subject, "may": [_may(grant) for grant in grants]} for subject, grants in permissions.subjects(graph).items()],
-        "waivers": [waiver._asdict() for waiver in dict.fromkeys(waiver for workload in workloads for waiver in _spec(workload)[0].allow)],
+        "waivers": [waiver._asdict() for waiver in dict.fromkeys(waiver for workload in workloads for waiver in _allowed(workload))],
     }
 
 
-def _spec(workload: Object) -> tuple[Spec, list[Problem]]:
-    """The settings that a workload was rendered by; empty ones where the function has not run."""
+def _allowed(workload: Object) -> tuple[Waiver, ...]:
     try:
-        return parse_spec(json.loads(workload.annotation(RENDERED_SPEC) or "{}"), f"EmqxCluster/{workload.name}")
-    except ValueError:
-        return parse_spec({}, "")
+        return stamped_spec(workload).allow
+    except Refusal:
+        return ()  # what is wrong with the stamp is said of the cluster
 
 
 def _row(rendering: Rendering, graph: Graph, workload: Object) -> dict[str, Any]:
     head = {"workload": str(workload), "namespace": workload.namespace}
     try:
-        case = _case(graph, workload)
+        case = case_in(graph, workload)
         found = chain.links(case)
     except Refusal as refusal:
         problems = [_problem(problem) for problem in rendering.located(refusal.problems)]
         return {**head, "version": None, "members": g.replicas(workload), "verdict": "refused", "links": [], "problems": problems}
     links = [_link(rendering, link) for link in found]
     return {**head, "version": str(case.s.version), "members": case.s.replicas, "verdict": _verdict(found), "links": links, "problems": []}
-
-
-def _case(graph: Graph, workload: Object) -> Case:
-    if account_of(workload).startswith(PLACEHOLDER):
-        message = "expected a rendered workload; the plugin has not run"
-        fix = "build with `kustomize build --enable-alpha-plugins`, and list transformers: [../../plugins/inject] in the layer"
-        raise Refusal([Problem("not-rendered", str(workload), "spec.template.spec.serviceAccountName", message, fix)])
-    spec, problems = _spec(workload)
-    if problems:
-        raise Refusal(problems)
-    container, settings, _ = resolve(graph, workload, f"EmqxCluster/{workload.name}", spec, Record())
-    return case_of(graph, workload, container, settings)
 
 
 def _verdict(links: list[Link]) -> str:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from emqx_fn.api_versions import removed
 from emqx_fn.problem import Problem
 from emqx_gitops import crds, installation, process, schemas
 from emqx_gitops.errors import ToolFailure
@@ -199,6 +200,10 @@ def _enter(data: Any, step: str) -> Any:
 
 def _unknown_kind(resource: Resource) -> Problem:
     kind = resource.key.kind
+    gone = removed(resource.api_version, kind)
+    if gone:
+        message = f"expected an API version that is served; Kubernetes has no {resource.api_version} {kind} since {gone.since}"
+        return Problem("unknown-kind", resource.label, "apiVersion", message, gone.fix)
     message = f"expected a kind with a schema; neither Kubernetes nor a CustomResourceDefinition describes {resource.api_version} {kind}"
     return Problem("unknown-kind", resource.label, "kind", message, f"put its CustomResourceDefinition into crds/, or say --skip-kind {kind}")
 

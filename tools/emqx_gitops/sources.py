@@ -19,6 +19,8 @@ _PLACE = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
 _INSIDE = re.compile(r"\+(\d+):(\d+)")  # a position in the text that is the field's value
 _STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 _HASH = re.compile(r"-[a-z0-9]{10}$")
+# About the name of a variable; other rules are about its value, which an entry of `env` has on a line of its own.
+_ABOUT_NAMES = ("unknown-variable", "other-family", "dropped-variable", "duplicate-variable")
 
 
 def place_of(problem: Problem) -> Place | None:
@@ -116,7 +118,7 @@ def _hits_in(problem: Problem, fragments: Iterable[Fragment]) -> Iterator[Hit]:
     kind, _, name = problem.object.partition("/")
     for fragment in fragments:
         if kind and fragment.about(kind, name):
-            yield from _in_fragment(fragment, _steps(problem), to_key=problem.message.startswith("expected a known field"))
+            yield from _in_fragment(fragment, _steps(problem), problem)
 
 
 def _in_kustomization(layer: Layer, problem: Problem, steps: list[str]) -> Iterator[Hit]:
@@ -181,11 +183,12 @@ def _entries(layer: Layer, generator: yaml.Node, key: str) -> Iterator[tuple[Pla
             yield Place(path, 1, 1), Place(path, 1, 1)
 
 
-def _in_fragment(fragment: Fragment, steps: list[str], *, to_key: bool) -> Iterator[Hit]:
+def _in_fragment(fragment: Fragment, steps: list[str], problem: Problem) -> Iterator[Hit]:
     if isinstance(fragment.node, yaml.SequenceNode):
         yield from _in_operations(fragment, steps)
         return
     node: yaml.Node = fragment.node
+    to_key = problem.message.startswith("expected a known field")
     mark, count, text = _start(node), 0, None
     for step in steps:
         pair = _enter(node, step)
@@ -196,7 +199,8 @@ def _in_fragment(fragment: Fragment, steps: list[str], *, to_key: bool) -> Itera
         at_value = isinstance(node, yaml.ScalarNode) and node.value and not (to_key and count == len(steps))
         mark = node.start_mark if at_value else key.start_mark
         text = _block(fragment, key) if getattr(node, "style", None) == "|" else None
-    yield Hit(count, fragment.layer.depth, fragment.place(mark), text)
+    value = layers.value(node, "value") if count == len(steps) and steps[-2:-1] == ["env"] and problem.rule not in _ABOUT_NAMES else None
+    yield Hit(count, fragment.layer.depth, fragment.place(value.start_mark if value else mark), text)
 
 
 def _block(fragment: Fragment, key: yaml.Node) -> Place:
@@ -216,7 +220,7 @@ def _enter(node: yaml.Node, step: str) -> tuple[yaml.Node, yaml.Node] | None:
         return layers.entry(node, step)
     if not isinstance(node, yaml.SequenceNode):
         return None
-    named = [item for item in node.value if layers.scalar(item, "name") == step]
+    named = [item for item in node.value if step in (layers.scalar(item, "name"), layers.scalar(item, "metadata", "name"))]
     by_value = [item for item in node.value if isinstance(item, yaml.MappingNode) and any(layers.scalar(field) == step for _, field in item.value)]
     by_index = node.value[int(step) : int(step) + 1] if step.isdigit() else []
     found = [*named, *by_value, *by_index]

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := all
 .SUFFIXES:
-.PHONY: all setup dev link uninstall render validate test test-cluster cluster-tools bench lint format schema update-goldens clean help
+.PHONY: all setup dev link uninstall render validate test test-cluster cluster-tools e2e bench lint format schema update-goldens clean help
 
 # What a person may name on the command line: make KUSTOMIZE=/path/to/kustomize
 PYTHON ?=
@@ -30,6 +30,8 @@ endif
 VENV := .venv/bin
 EMQX_GITOPS := $(VENV)/emqx-gitops
 NEEDS_CLUSTER_TOOLS := tests/cluster tests/parity
+NEEDS_SYNC_TOOLS := tests/e2e
+NOT_WITHOUT_TOOLS := $(patsubst %,--ignore=%,$(NEEDS_CLUSTER_TOOLS) $(NEEDS_SYNC_TOOLS))
 
 # The first Python that is new enough; set -- keeps a path with blanks in one piece.
 BOOTSTRAP = @set --; \
@@ -65,13 +67,17 @@ validate: setup ## render, and check schemas and rules for all supported Kuberne
 	@$(EMQX_GITOPS) validate --all
 
 test: dev ## the tests that need nothing but set-up
-	@$(VENV)/python -m pytest tests $(NEEDS_CLUSTER_TOOLS:%=--ignore=%) $(ARGS)
+	@$(VENV)/python -m pytest tests $(NOT_WITHOUT_TOOLS) $(ARGS)
 
 cluster-tools: dev ## build etcd, kube-apiserver and older kustomizes for test-cluster (some ten minutes, once)
 	@$(VENV)/python tests/tools/build.py
 
 test-cluster: cluster-tools ## the tests against a real API server, kubectl and older kustomizes
 	@$(VENV)/python -m pytest $(NEEDS_CLUSTER_TOOLS) $(ARGS)
+
+e2e: dev ## from a commit to a running cluster, with Flux and Argo CD (an hour the first time, to build them)
+	@$(VENV)/python tests/tools/build.py sync
+	@$(VENV)/python -m pytest $(NEEDS_SYNC_TOOLS) $(ARGS)
 
 bench: dev ## measure the function and whole builds against their floors
 	@$(VENV)/python tests/bench/bench.py $(ARGS)
@@ -93,7 +99,7 @@ schema: dev ## write the JSON Schemas of both kinds into schemas/
 	@$(EMQX_GITOPS) schema
 
 update-goldens: dev ## write the expected results of the tests anew; review the difference line by line
-	@$(VENV)/python -m pytest tests $(NEEDS_CLUSTER_TOOLS:%=--ignore=%) --update-goldens $(ARGS)
+	@$(VENV)/python -m pytest tests $(NOT_WITHOUT_TOOLS) --update-goldens $(ARGS)
 
 clean: ## remove what can be made again, except .venv and .tools
 	@rm -rf rendered build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -101,4 +107,4 @@ clean: ## remove what can be made again, except .venv and .tools
 
 help: ## this list
 	@echo "make                 set up, render, validate"
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-15s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-15s %s\n", $$1, $$2 }'

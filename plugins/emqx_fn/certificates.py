@@ -28,6 +28,8 @@ def _setting(reach: Reach, name: str) -> str:
 def _missing(reach: Reach, backends: list[Backend], socket: Socket) -> Iterator[Problem]:
     """The demo certificate's key is in every image: who serves it encrypts for everybody."""
     given = (_setting(reach, "CERTFILE"), _setting(reach, "MANAGED_CERTS"), "SSL_OPTIONS")
+    if reach.rivals(socket):
+        return  # which of the two serves the port is not the question; see port-collision
     if not reach.complete or any(name.startswith(given) and name != "SSL_OPTIONS__CACERTFILE" for name in _tls_names(socket, given)) or _over_demo(reach.case):
         return
     meant = any(name in socket.settings for name in ("BIND", "ENABLE", "ENABLED")) or _unused_secret(reach.case)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from emqx_fn import egress, isolation, permissions
+from emqx_fn import egress, isolation, permissions, scale
 from emqx_fn import graph as g
 from emqx_fn.case import Case
 from emqx_fn.discovery import BY_HAND, IP, POD, RULE, Broken, Member, Source, Unknown
@@ -23,6 +23,7 @@ else:
 
 _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 _API_PORTS = (443, 6443)
+_OWN = (RULE, "ip-family")  # the rest of ip-family is said before the chain is asked
 
 
 class Link(NamedTuple):
@@ -47,14 +48,15 @@ def links(case: Case) -> list[Link]:
 
 def check(case: Case) -> list[Problem]:
     """The first broken link, where no other rule names it already; a strategy and a name that are both missing are both first."""
-    if case.s.replicas < 2 or (case.s.service is None and case.s.strategy != "manual"):
+    alone = case.s.replicas < 2 and not is_replicant(case.env)
+    if alone or (case.s.service is None and case.s.strategy != "manual"):
         return []  # without a Service to discover through the settings have said why
     found = links(case)
     if any(link.name == "strategy" and link.text in BY_HAND for link in found):
         return []
     broken = [link for link in found if link.problem]
     first = [link for name in ("strategy", "node name") for link in broken if link.name == name] or broken[:1]
-    return [link.problem for link in first if link.problem and link.problem.rule == RULE]
+    return [link.problem for link in first if link.problem and link.problem.rule in _OWN]
 
 
 class _Chain:
@@ -68,7 +70,9 @@ class _Chain:
     def links(self) -> Iterator[Link]:
         yield self.link("image", self.image)
         if is_replicant(self.case.env):
-            yield Link("role", "replicant: it asks for the core members of another workload", ("EMQX_NODE__ROLE",), known=False)
+            problem = next(iter(scale.without_cores(self.case)), None)
+            yield Link("role", "replicant: it asks for the core members of another workload", ("EMQX_NODE__ROLE",), problem, known=False)
+            yield self.link("core names", self.core_names)
             return
         yield self.link("node name", self.node_name)
         strategy = self.link("strategy", self.strategy)
@@ -109,6 +113,23 @@ class _Chain:
     def node_name(self) -> tuple[str, tuple[str, ...]]:
         self.name, variables = self.member.node_name()
         return self.name, variables
+
+    def core_names(self) -> tuple[str, tuple[str, ...]]:
+        """From 5.0 on discovery puts a member's own name before the @ of every other's."""
+        case, service = self.case, self.case.s.service
+        mine, variables = self.member.node_name()
+        prefix, theirs = mine.partition("@")[0], {}
+        for core, container, env in scale.others(case):
+            if not is_replicant(env) and service in g.services_of(case.graph, core):
+                named = self.link("", Member(case._replace(workload=core, container=container, env=env)).node_name)
+                theirs[named.text.partition("@")[0] if named.ok and named.known else prefix] = core  # what is wrong with it is said of the core
+        if not theirs or self.member.old:
+            raise Unknown("its core members are not in the build")
+        if prefix not in theirs:
+            name, core = next(iter(theirs.items()))
+            message = f"expected {name} before the @, as {core} has it: discovery tells names of cores with the replicant's own part there; got {prefix}"
+            raise self.member.broken(message, f"set EMQX_NAME: {name}", "EMQX_NODE_NAME", "EMQX_NODE__NAME", "EMQX_NAME", text=mine)
+        return prefix, variables
 
     def strategy(self) -> tuple[str, tuple[str, ...]]:
         return self.member.strategy(), (self.case.s.family.strategy,)
@@ -230,6 +251,7 @@ class _Chain:
     def cookie(self) -> tuple[str, tuple[str, ...]]:
         variable = next((name for name in ("EMQX_NODE_COOKIE", "EMQX_NODE__COOKIE") if name in self.member.env), "")
         if not variable:
+            self.member.key("NODE__COOKIE")  # which may come from elsewhere
             return "the default one, which everybody knows", ()
         value = self.member.env[variable].value or ""
         if POD in value or IP in value or "<metadata.uid>" in value:
@@ -242,10 +264,13 @@ class _Chain:
             return "", ()
         try:
             key = self.member.key("LICENSE__KEY", "default")
-        except Unknown as unknown:
-            return f"{unknown}" if not self.member.is_set("LICENSE__KEY") else "set", ("EMQX_LICENSE__KEY",) if self.member.is_set("LICENSE__KEY") else ()
+        except Unknown:
+            if not self.member.is_set("LICENSE__KEY"):
+                raise
+            return "set", ("EMQX_LICENSE__KEY",)
         if key in ("", "default") and s.replicas > 1:
-            message = f"expected a licence: EMQX {s.version} starts {s.replicas} members only with a key that allows a cluster; got none"
+            got = "the default one" if key else "none"
+            message = f"expected a licence: EMQX {s.version} starts {s.replicas} members only with a key that allows a cluster; got {got}"
             raise self.member.broken(message, "set spec.license, or EMQX_LICENSE__KEY", "EMQX_LICENSE__KEY", rule="license-required", text="none")
         return "evaluation: 25 sessions, 30 days" if key == "evaluation" else "none, for one member" if key in ("", "default") else "set", (
             "EMQX_LICENSE__KEY",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from emqx_fn import graph as g
+from emqx_fn.case import Case
+from emqx_fn.discovery import DASHED_IP, IP, Broken, Member, Unknown
 from emqx_fn.family import Version
-from emqx_fn.graph import Object
+from emqx_fn.graph import Graph, Object
 from emqx_fn.problem import Problem
 from emqx_fn.settings import OTHER_STRATEGIES, Settings
 
@@ -13,15 +15,45 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_DATA = "/opt/emqx/data/"
 _PLUGINS = "/opt/emqx/data/loaded_plugins"
+_NAMING = ("EMQX_NODE_NAME", "EMQX_NODE__NAME", "EMQX_HOST")
 # First releases that write the default list of plugins into an empty data/.
 _PLUGINS_FIXED = {(4, 3): Version(4, 3, 19), (4, 4): Version(4, 4, 8)}
+
+
+def identity(case: Case) -> list[Problem]:
+    """Claims of members that somebody else named by their address; nothing is said where the YAML does not tell the name."""
+    if case.s.rendered or not g.claim_templates(case.workload):
+        return []
+    member = Member(case)
+    try:
+        name, _ = member.node_name()
+    except (Unknown, Broken):
+        return []  # a broken name is said by the chain
+    if IP not in name and DASHED_IP not in name:
+        return []
+    form = case.s.by_hand.get("spec.discovery.recordType" if case.s.strategy == "dns" else "spec.discovery.addressType")
+    at = None if any(member.given(variable) for variable in _NAMING) else form
+    message = f"expected the pod's name in the node's name, because the volume holds data under that and a restarted pod has another address; got {name}"
+    fix = f"set EMQX_HOST: {member.host_by_name()}{_asked_by_name(case.s)}, or remove volumeClaimTemplates"
+    return [member.broken(message, fix, *_NAMING, rule="claims-with-ip", at=at).problem]
+
+
+def _asked_by_name(s: Settings) -> str:
+    """What else to set, so that discovery tells the same names."""
+    if "spec.discovery.strategy" not in s.by_hand or s.strategy in OTHER_STRATEGIES:
+        return ""
+    if s.strategy == "dns":
+        return f" and {s.family.record_type}: srv" if s.family.record_type else f" and {s.family.strategy}: k8s, by hostname"
+    return " and EMQX_CLUSTER__K8S__ADDRESS_TYPE: hostname"
 
 
 class Checker:
     """Applies the rules to one workload and its settings."""
 
-    def __init__(self, workload: Object, container: dict[str, Any], s: Settings, *, replicant: bool = False) -> None:
+    def __init__(self, graph: Graph, workload: Object, container: dict[str, Any], s: Settings, *, replicant: bool = False) -> None:
+        self.graph = graph
         self.workload, self.container, self.s, self.replicant = workload, container, s, replicant
         self.claims = g.claim_templates(workload)
         self.problems: list[Problem] = []
@@ -76,8 +108,8 @@ class Checker:
 
     def identity(self) -> None:
         """EMQX keeps its data under the node's name: a name that changes with the pod's address loses the data."""
-        if not self.claims or self.s.host_type == "hostname":
-            return
+        if not self.s.rendered or not self.claims or self.s.host_type == "hostname":
+            return  # what somebody else wrote is judged by the name itself, in `identity`
         field, value, right = ("recordType", self.s.record_type, "srv") if self.s.strategy == "dns" else ("addressType", self.s.address_type, "hostname")
         if self.s.strategy in OTHER_STRATEGIES:
             field, value, right = "strategy", self.s.strategy, "k8s"
@@ -112,7 +144,8 @@ class Checker:
     def licence(self) -> None:
         s = self.s
         if s.family.single_node_license and s.replicas > 1 and not s.licensed:
-            message = f"expected a licence: EMQX {s.version} starts {s.replicas} members only with a key that allows a cluster; got none"
+            got = "the default one" if "spec.license" in s.by_hand else "none"
+            message = f"expected a licence: EMQX {s.version} starts {s.replicas} members only with a key that allows a cluster; got {got}"
             fix = "set spec.license.secretKeyRef, or {type: evaluation} for a trial, or replicas: 1, or use EMQX 5.8"
             self.bad("license-required", "spec.license", message, fix, s.config)
         if s.evaluation and not s.family.single_node_license:
@@ -149,6 +182,9 @@ class Checker:
     def ip_family(self) -> None:
         s = self.s
         if s.ip_family != "IPv6":
+            if s.rendered and s.record_type == "aaaa" in s.family.record_types:
+                message = f"expected a or srv: AAAA records hold IPv6 addresses, and the cluster has {s.ip_family}; got aaaa"
+                self.bad("ip-family", "spec.discovery.recordType", message, "set recordType: a, or ipFamily: IPv6", s.config)
             return
         if not s.family.rpc_listen:
             message = f"expected IPv4: the RPC server of EMQX {s.version} listens on IPv4 only; got IPv6"
@@ -188,7 +224,11 @@ class Checker:
                 message = f"expected no such volume: the claim template makes {made} and so on; a claim named {claim!r} does not exist"
                 fix = f"remove this volume, and name the template in volumeMounts: name: {claim}"
                 self.bad("claim-not-found", f"spec.template.spec.volumes[{volume.get('name')}]", message, fix)
-            elif claim and self.s.replicas > 1:
+            elif claim and self.s.replicas > 1 and self.is_one_node_only(claim):
+                message = f"expected a claim that {self.s.replicas} members may mount; {claim!r} is for one node at a time, and members on others stay Pending"
+                fix = "use volumeClaimTemplates of a StatefulSet (overlays/persistent), or an access mode such as ReadWriteMany"
+                self.bad("shared-claim", f"spec.template.spec.volumes[{volume.get('name')}]", message, fix)
+            elif claim and self.s.replicas > 1 and self.holds_data(volume):
                 message = f"expected a claim for each member: {self.s.replicas} members would share {claim!r} and overwrite each other's data"
                 self.bad(
                     "shared-claim",
@@ -196,6 +236,23 @@ class Checker:
                     message,
                     "use volumeClaimTemplates of a StatefulSet (overlays/persistent)",
                 )
+
+    def is_one_node_only(self, claim: str) -> bool:
+        """Whether a claim of the build says that one node may mount it."""
+        found = self.graph.resolve("PersistentVolumeClaim", claim, self.workload)
+        modes = g.mapping(found.data, "spec").get("accessModes") if found else None
+        return isinstance(modes, list) and bool(modes) and all(mode in ("ReadWriteOnce", "ReadWriteOncePod") for mode in modes)
+
+    def holds_data(self, volume: dict[str, Any]) -> bool:
+        """Whether every member's broker writes its data into one and the same folder of the volume."""
+        if g.mapping(volume, "persistentVolumeClaim").get("readOnly") is True:
+            return False
+        for mount in g.items(self.container, "volumeMounts"):
+            where = f"{g.text(mount, 'mountPath').rstrip('/')}/"
+            own = mount.get("readOnly") is True or "$(" in g.text(mount, "subPathExpr")
+            if mount.get("name") == volume.get("name") and not own and (where.startswith(_DATA) or _DATA.startswith(where)):
+                return True
+        return False
 
     def mounts(self) -> None:
         volumes = {g.text(volume, "name") for volume in g.items(g.pod_spec(self.workload), "volumes")} | set(self.claims)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from emqx_fn import environment
 from emqx_fn import graph as g
 from emqx_fn.case import Case
-from emqx_fn.environment import DISCOVERY_ANNOTATION, Variable
+from emqx_fn.environment import DISCOVERY_ANNOTATION, Variable, unquoted
 from emqx_fn.graph import Object
 from emqx_fn.problem import Problem
 
@@ -83,7 +83,7 @@ class Member:
                 raise Unknown(f"EMQX_{path} may be set by {self._hidden or self._file}")
             return default
         value = self._value(variable)
-        return value or default if self.old else value
+        return value or default if self.old else unquoted(value)
 
     def is_set(self, path: str) -> bool:
         return f"EMQX_{path}" in self._keys
@@ -144,6 +144,10 @@ class Member:
         """What EMQX_HOST should be for this workload, as far as it can be told."""
         if self.case.workload.kind != "StatefulSet" or self.s.host_type == "ip":
             return "$(POD_IP)"
+        return self.host_by_name()
+
+    def host_by_name(self) -> str:
+        """The EMQX_HOST of a StatefulSet's pod that keeps its name."""
         service = g.text(self.case.workload.data, "spec", "serviceName") or "HEADLESS-SERVICE"
         return f"$(POD_NAME).{service}.$(POD_NAMESPACE).svc.{self.s.domain}"
 
@@ -262,12 +266,14 @@ class Member:
         if kind == "a" and self.s.ip_family == "IPv6":
             rule = "ip-family" if self.s.record_type == "a" else RULE
             raise self.broken("expected aaaa or srv: the pods have IPv6 addresses; got a", f"set {record}: aaaa", record, rule=rule, text="a")
+        if kind == "aaaa":
+            self._with_ipv6(record)
         parts = name.rstrip(".").split(".", 3)
         if parts[2:3] != ["svc"] or len(parts) < 4:
             if self.is_set(variable[5:]) and "." in name:
                 raise Unknown(f"{name} is not the name of a Service")
             message = f"expected the DNS name of the headless Service of these pods; got {name!r}"
-            raise self.broken(message, f"set {variable}: SERVICE.$(POD_NAMESPACE).svc.{self.s.domain}", variable, text=name)
+            raise self.broken(message, f"set {variable}: {self._dns_name()}", variable, text=name)
         self._own_namespace(parts[1], variable)
         service = self._service(parts[0], variable)
         if not g.headless(service):
@@ -280,6 +286,24 @@ class Member:
         app = self.key("CLUSTER__DNS__APP") if self.old else prefix
         host = f"{POD}.{name.rstrip('.')}" if kind == "srv" else IP
         return Source(service, f"{kind.upper()} records of {name}", app, host, record or variable)
+
+    def _dns_name(self) -> str:
+        """The name to ask DNS for, as far as it can be told."""
+        head = next((service.name for service in g.services_of(self.case.graph, self.case.workload) if g.headless(service)), "SERVICE")
+        return f"{head}.{self.namespace.replace(NAMESPACE, '$(POD_NAMESPACE)')}.svc.{self.s.domain}"
+
+    def _with_ipv6(self, record: str) -> None:
+        """AAAA records hold IPv6 addresses: the Service must have them, and Erlang must listen there."""
+        spec = g.mapping(self.s.service.data, "spec") if self.s.service else {}
+        families, policy = spec.get("ipFamilies"), spec.get("ipFamilyPolicy", "SingleStack")
+        if families == ["IPv4"] and policy == "SingleStack":
+            why = f"{self.s.service} has IPv4 addresses only"
+        elif not families and "inet6" not in self.key("CLUSTER__PROTO_DIST"):
+            # Whatever the family of the Kubernetes cluster: of IPv4 there are no such records, and on IPv6 no member listens.
+            why = "AAAA records hold IPv6 addresses, and EMQX_CLUSTER__PROTO_DIST does not say inet6_tcp"
+        else:
+            return
+        raise self.broken(f"expected a, or srv: {why}; got aaaa", f"set {record}: a", record, rule="ip-family", text="aaaa")
 
     # -- the Service
 

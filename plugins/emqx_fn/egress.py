@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 
 
 def restricting(graph: Graph, workload: Object) -> list[Object]:
-    """The policies that restrict what leaves the workload's pods; one with expressions is not judged, nor then any other."""
+    """The policies that restrict what leaves the workload's pods; where the YAML does not tell of one, none is judged."""
     labels = g.pod_labels(workload)
     policies = [policy for policy in graph.objects("NetworkPolicy", ["gress"]) if policy.namespace == workload.namespace and _about_egress(policy)]
-    if any("matchExpressions" in g.mapping(policy.data, "spec", "podSelector") for policy in policies):
-        return []
-    return [policy for policy in policies if _matches(g.mapping(policy.data, "spec", "podSelector"), labels) and g.near(graph, policy, workload)]
+    selected = [(policy, g.matches(g.mapping(policy.data, "spec", "podSelector"), labels)) for policy in policies if g.near(graph, policy, workload)]
+    return [] if any(matched is None for _, matched in selected) else [policy for policy, matched in selected if matched]
 
 
 def rules(policies: Iterable[Object]) -> list[dict[str, Any]]:
@@ -27,11 +26,9 @@ def rules(policies: Iterable[Object]) -> list[dict[str, Any]]:
 
 
 def to_members(rule: dict[str, Any], labels: dict[str, Any]) -> bool:
-    """Whether the rule may be for pods with these labels: namespaces, addresses and expressions are not judged."""
+    """Whether the rule may be for pods with these labels: namespaces and addresses are not judged."""
     peers = g.items(rule, "to")
-    return not peers or any(
-        _leaves(peer) or "matchExpressions" in g.mapping(peer, "podSelector") or _matches(g.mapping(peer, "podSelector"), labels) for peer in peers
-    )
+    return not peers or any(_leaves(peer) or g.matches(g.mapping(peer, "podSelector"), labels) is not False for peer in peers)
 
 
 def to_others(rule: dict[str, Any]) -> bool:
@@ -54,10 +51,6 @@ def _about_egress(policy: Object) -> bool:
 
 def _leaves(peer: dict[str, Any]) -> bool:
     return "namespaceSelector" in peer or "ipBlock" in peer
-
-
-def _matches(selector: dict[str, Any], labels: dict[str, Any]) -> bool:
-    return all(labels.get(key) == value for key, value in g.mapping(selector, "matchLabels").items())
 
 
 def _admits(entry: dict[str, Any], number: int, name: str | int, protocol: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from emqx_fn import hocon
 from emqx_fn.graph import Graph, Object, items, mapping, text
 from emqx_fn.problem import Problem
 from emqx_fn.record import MISSING, Record, shown
@@ -19,8 +20,19 @@ else:
 
 DISCOVERY_ANNOTATION = "emqx-gitops.dev/discovery-service"
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][-A-Za-z0-9_.]*)\)")
-_SECRET_NAME = re.compile(r"EMQX_(?:.*_)?(?:PASSWORD|PASSWD|COOKIE|SECRET|TOKEN|LICENSE__KEY|PRIVATE_KEY|SECRET_ACCESS_KEY)", re.IGNORECASE)
-_NO_SECRET = re.compile(r"|true|false|\d{1,9}|default|evaluation|file://.*|\$\([^)]*\)|\$\{[^}]*\}")
+_SECRET_NAME = re.compile(
+    r"EMQX_(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|COOKIE|SECRET|TOKEN|LICENSE__KEY|_API_KEY|PRIVATE_KEY|SECRET_ACCESS_KEY|HEADERS__(?:PROXY_)?AUTHORIZATION)"
+    # What is not EMQX's: X_SECRET and X_COOKIE are as often the name of one.
+    r"|(?:(?!EMQX_).*_)?(?:PASSWORD|PASSWD|PASSPHRASE|TOKEN|API_KEY|CLIENT_SECRET|SECRET_KEY|SECRET_ACCESS_KEY|PRIVATE_KEY|ERLANG_COOKIE)",
+    re.IGNORECASE,
+)
+# References, what others put in place of a value, and words that are none.
+_NO_SECRET = (
+    r'(?s)"?(?:|true|false|yes|no|on|off|none|null|\d{1,9}|default|evaluation|file://.*'
+    r'|.*\$\([\w.-]+\).*|.*\$\{[^}]+\}.*|<[^<>]*>|ENC\[.*|ref\+.*|vault:.*)"?'
+)
+_TELLTALES = ("://", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-")
+_TELLTALE = r"://[^\s/?#@:]*:[^\s/?#@$<]+@|\b(?:gh[pos]|github_pat)_\w{20,}|\bglpat-[\w-]{20,}|\bxox[bp]-[\w-]{10,}"
 
 
 class Variable(NamedTuple):
@@ -62,7 +74,9 @@ def by_hand(graph: Graph, workload: Object, container: dict[str, Any], record: R
         seen.add(name)
         if name and record.last(workload, path) != entry:
             value = entry.get("value", "" if "valueFrom" not in entry else None)
-            found[name] = Variable(name, None if value is None else str(value), mapping(entry, "valueFrom"), str(workload), shown(path))
+            plain = Variable(name, None if value is None else str(value), mapping(entry, "valueFrom"), str(workload), shown(path))
+            found[name] = _of_config_map(graph, workload, plain) or plain
+            problems += _missing_key(graph, workload, plain)
     return found, problems
 
 
@@ -87,8 +101,41 @@ def final(graph: Graph, workload: Object, container: dict[str, Any], service: st
         name, source = text(entry, "name"), mapping(entry, "valueFrom")
         value = evaluator.add(name, entry)
         known = not source or "fieldRef" in source
-        found[name] = Variable(name, value if known else None, source, str(workload), shown(env_path(container, name)))
+        variable = Variable(name, value if known else None, source, str(workload), shown(env_path(container, name)))
+        read = _of_config_map(graph, workload, variable)
+        if read:
+            evaluator.know(name, read.value or "")
+        found[name] = read or variable
     return found
+
+
+def _config_map(graph: Graph, workload: Object, variable: Variable) -> Object | None:
+    """The ConfigMap of the build that an entry takes one key of."""
+    return graph.resolve("ConfigMap", text(variable.source, "configMapKeyRef", "name"), workload)
+
+
+def _of_config_map(graph: Graph, workload: Object, variable: Variable) -> Variable | None:
+    """The variable as the ConfigMap's key says it, and that key's place; None where the build does not show it."""
+    config, key = _config_map(graph, workload, variable), text(variable.source, "configMapKeyRef", "key")
+    value = mapping(config.data, "data").get(key) if config else None
+    return None if value is None else Variable(variable.name, str(value), {}, str(config), f"data[{key}]")
+
+
+def _missing_key(graph: Graph, workload: Object, variable: Variable) -> list[Problem]:
+    """A key that its ConfigMap has not: the kubelet starts no container then. A layer above may still add it."""
+    config, reference = _config_map(graph, workload, variable) if graph.final else None, mapping(variable.source, "configMapKeyRef")
+    key = text(reference, "key")
+    if config is None or not key or reference.get("optional") is True or key in mapping(config.data, "data") or key in mapping(config.data, "binaryData"):
+        return []
+    keys = sorted(str(item) for item in mapping(config.data, "data"))
+    message = f"expected a key of {config}: without it the container does not start; got {key!r}"
+    fix = f"use one of {', '.join(keys[:9])}, or add the key" if keys else "add the key"
+    return [Problem("unresolved-reference", variable.object, variable.path, message, fix)]
+
+
+def unquoted(value: str) -> str:
+    """A value as HOCON reads it, from EMQX 5.0 on: without one pair of outer double quotes."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 _ROLES = ("EMQX_NODE__ROLE", "EMQX_NODE__DB_ROLE")
@@ -116,8 +163,26 @@ def inline_secrets(variables: dict[str, Variable]) -> list[Problem]:
             "put it into a Secret, refer to it by valueFrom.secretKeyRef, and change the value that was published",
         )
         for variable in variables.values()
-        if variable.value is not None and _SECRET_NAME.fullmatch(variable.name) and not _NO_SECRET.fullmatch(variable.value)
+        if variable.value and _is_clear(variable.name, variable.value)
     ]
+
+
+def _is_clear(name: str, value: str) -> bool:
+    """Whether a value holds a secret for everybody to read: by its name, by its looks, or in a member of an object."""
+    if _SECRET_NAME.fullmatch(name):
+        is_path = value.startswith("/") and not name.startswith("EMQX_")
+        return not is_path and not re.fullmatch(_NO_SECRET, value)
+    if any(part in value for part in _TELLTALES) and re.search(_TELLTALE, value):
+        return True
+    return name.startswith("EMQX_") and value.lstrip()[:1] in ("{", "[") and _has_clear_member(name, hocon.read(value))
+
+
+def _has_clear_member(name: str, value: hocon.Value) -> bool:
+    if value.kind == "array":
+        return any(_has_clear_member(f"{name}__1", item) for item in value.data)
+    if value.kind == "object":
+        return any(_has_clear_member(f"{name}__{key.replace('.', '__')}", item) for key, item in value.data)
+    return value.kind in ("string", "number") and _is_clear(name, value.data)
 
 
 class Evaluator:

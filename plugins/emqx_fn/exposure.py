@@ -5,7 +5,7 @@ from __future__ import annotations
 from emqx_fn import certificates, metrics, ports, proxy_protocol, routes
 from emqx_fn import graph as g
 from emqx_fn.case import Case
-from emqx_fn.listening import PROBES, Lead, Reach, Socket, is_open, probe_target, reach_of
+from emqx_fn.listening import PROBES, Lead, Reach, Socket, has_external_ips, is_open, probe_target, reach_of
 from emqx_fn.problem import Problem
 
 
@@ -15,7 +15,9 @@ def check(case: Case) -> list[Problem]:
     backends = routes.backends(reach)
     return [
         *ports.target_ports(case),
+        *ports.left_behind(reach),
         *ports.port_names(case),
+        *ports.collisions(reach),
         *loopback_binds(reach),
         *ports.probe_ports(reach),
         *dashboard_exposed(reach),
@@ -72,6 +74,8 @@ def dashboard_exposed(reach: Reach) -> list[Problem]:
 
 
 def _exposed(lead: Lead) -> Problem:
-    kind = g.text(lead.service.data, "spec", "type")
+    by_address = has_external_ips(lead.service)
+    kind = "Service with externalIPs" if by_address else g.text(lead.service.data, "spec", "type")
     message = f"expected the dashboard and the HTTP API on a Service of their own, of type ClusterIP; got port {lead.port} of the pods on a {kind}"
-    return Problem("dashboard-exposed", str(lead.service), lead.path, message, "remove this port, or waive dashboard-exposed in policy.allow and say why")
+    fix = f"remove this port{' or externalIPs' if by_address else ''}, or waive dashboard-exposed in policy.allow and say why"
+    return Problem("dashboard-exposed", str(lead.service), lead.path, message, fix)

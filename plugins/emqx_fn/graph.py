@@ -169,6 +169,30 @@ def selects(selector: dict[str, Any], labels: dict[str, Any]) -> bool:
     return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
+# Labels that the controllers give each pod.
+_LABELS_LATER = ("controller-revision-hash", "pod-template-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index")
+
+
+def matches(selector: dict[str, Any], labels: dict[str, Any]) -> bool | None:
+    """Whether a label selector picks pods with these labels; an empty one picks all. None where the YAML does not tell."""
+    answers = [_equal(labels, key, value) for key, value in mapping(selector, "matchLabels").items()]
+    answers += [_holds(expression, labels) for expression in items(selector, "matchExpressions")]
+    return False if False in answers else None if None in answers else True
+
+
+def _equal(labels: dict[str, Any], key: str, value: Any) -> bool | None:
+    return None if key in _LABELS_LATER else labels.get(key) == value
+
+
+def _holds(expression: dict[str, Any], labels: dict[str, Any]) -> bool | None:
+    key, operator, values = text(expression, "key"), expression.get("operator"), expression.get("values")
+    known = operator in ("Exists", "DoesNotExist") or (operator in ("In", "NotIn") and isinstance(values, list))
+    if not key or key in _LABELS_LATER or not known:
+        return None
+    found = key in labels and (operator in ("Exists", "DoesNotExist") or labels[key] in (values or ()))
+    return found == (operator in ("In", "Exists"))
+
+
 def services_of(graph: Graph, workload: Object) -> list[Object]:
     """Services of the workload's namespace that select its pods, in stream order. No run changes a label or a selector."""
     return graph.once(workload, _services_of)

@@ -165,9 +165,9 @@ class Injector:
 
     def references(self, env: list[dict[str, Any]]) -> None:
         """A `$(VAR)` that is defined later, or nowhere, would reach the broker as these very characters."""
-        known = {variable.name for variable in self.hand.values() if variable.object != str(self.workload)}
         env = [item for item in env if "name" in item]
         names = {item["name"] for item in env}
+        known = {variable.name for variable in self.hand.values() if variable.object != str(self.workload) and variable.name not in names}
         for item in env:
             for name in unresolved(str(item.get("value", "")), known):
                 if name in names or name.startswith("EMQX_"):

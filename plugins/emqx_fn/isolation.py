@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 def members_apart(graph: Graph, workload: Object, ports: list[tuple[Port, str | int]]) -> list[Problem]:
     """A problem for each port (with its name in the container) that no policy of the build admits from the members' own pods."""
     labels = g.pod_labels(workload)
-    policies = [
-        policy
+    isolates = [
+        (policy, _isolates(policy, labels))
         for policy in graph.objects("NetworkPolicy")
-        if policy.namespace == workload.namespace and _isolates(policy, labels) and g.near(graph, policy, workload)
+        if policy.namespace == workload.namespace and g.near(graph, policy, workload)
     ]
-    if not policies:
+    policies = [policy for policy, isolated in isolates if isolated]
+    if not policies or any(isolated is None for _, isolated in isolates):
         return []
     rules = [rule for policy in policies for rule in g.items(policy.data, "spec", "ingress")]
     fix = "add a rule: from a podSelector with the pods' own labels, ports erlang and rpc"
@@ -37,15 +38,10 @@ def members_apart(graph: Graph, workload: Object, ports: list[tuple[Port, str | 
     ]
 
 
-def _isolates(policy: Object, labels: dict[str, Any]) -> bool:
-    """Whether the policy restricts what reaches these pods; one with expressions is not judged."""
-    selector = g.mapping(policy.data, "spec", "podSelector")
+def _isolates(policy: Object, labels: dict[str, Any]) -> bool | None:
+    """Whether the policy restricts what reaches these pods; None where the YAML does not tell."""
     types = g.mapping(policy.data, "spec").get("policyTypes") or ["Ingress"]
-    return "Ingress" in types and "matchExpressions" not in selector and _matches(selector, labels)
-
-
-def _matches(selector: dict[str, Any], labels: dict[str, Any]) -> bool:
-    return all(labels.get(key) == value for key, value in g.mapping(selector, "matchLabels").items())
+    return g.matches(g.mapping(policy.data, "spec", "podSelector"), labels) if "Ingress" in types else False
 
 
 def _from_members(rule: dict[str, Any], labels: dict[str, Any]) -> bool:
@@ -54,10 +50,9 @@ def _from_members(rule: dict[str, Any], labels: dict[str, Any]) -> bool:
 
 
 def _is_member(peer: dict[str, Any], labels: dict[str, Any]) -> bool:
-    """Whether the peer may be a member: namespaces, addresses and expressions are not judged."""
-    selector = g.mapping(peer, "podSelector")
-    unknown = "namespaceSelector" in peer or "ipBlock" in peer or "matchExpressions" in selector
-    return unknown or _matches(selector, labels)
+    """Whether the peer may be a member: namespaces and addresses are not judged."""
+    unknown = "namespaceSelector" in peer or "ipBlock" in peer
+    return unknown or g.matches(g.mapping(peer, "podSelector"), labels) is not False
 
 
 def _to_port(rule: dict[str, Any], number: int, name: str | int) -> bool:

@@ -19,6 +19,7 @@ PREFIX = "EMQX_"
 FAMILIES = ("4.1", "4.2", "4.3", "4.4", *(f"5.{minor}" for minor in range(11)), "6.0", "6.1", "6.2", "6.3")
 FOLDER = os.path.join(os.path.dirname(__file__), "keys")
 EDITIONS = ("community", "enterprise")
+SCRIPT_SINCE = {"EMQX_SECURITY_PROFILE": "6.2.1"}  # a start script's variables that a patch brought; the tables do not date them
 
 
 class Key(NamedTuple):

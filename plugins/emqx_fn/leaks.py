@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # What others put in place of a value: SOPS, vals, Vault's plugins for Argo CD, Flux' postBuild.
 _PLACEHOLDER = r"\s*|ENC\[.*|ref\+.*|vault:.*|<[^<>]*>|\$\{[^{}]*\}"
+_PRIVATE_KEY = "PRIVATE KEY-----"
 _LICENSE = r"\blicense\s*(?:\{[^}]*?|\.)\bkey\s*[=:]\s*\"?([^\s\"}]+)"
 _NO_LICENSE = r"default|evaluation|file://.*|\$.*"
 
@@ -84,10 +85,10 @@ def _decoded(value: Any) -> str:
 
 
 def in_files(case: Case) -> list[Problem]:
-    """Private keys and licence keys in variables and mounted ConfigMaps, and secrets that a variable takes from a ConfigMap."""
-    taken = _from_config_maps(case)
-    found = environment.inline_secrets({variable.name: variable for variable in taken})
-    for text in (*case.env.values(), *taken, *_files(case)):
+    """Private keys and licence keys in variables and ConfigMaps, and secrets that another container of the pods is given."""
+    beside = [*_beside(case)]
+    found = [problem for variable in beside for problem in environment.inline_secrets({variable.name: variable})]
+    for text in (*case.env.values(), *beside, *_files(case)):
         what = _secret_in(text.value or "")
         if what and not environment.inline_secrets({text.name: text}):
             message = f"expected a reference to a Secret; got {what} in clear, and Git keeps it for ever"
@@ -96,29 +97,30 @@ def in_files(case: Case) -> list[Problem]:
     return found
 
 
-def _from_config_maps(case: Case) -> list[Variable]:
-    """Variables that the container takes from one key of a ConfigMap; where the value is written."""
-    found = []
-    for name, variable in case.env.items():
-        reference = g.mapping(variable.source, "configMapKeyRef")
-        config = _find(case, "ConfigMap", g.text(reference, "name"))
-        key = g.text(reference, "key")
-        if config and key in g.mapping(config.data, "data"):
-            found.append(Variable(name, str(config.data["data"][key]), {}, str(config), f"data[{key}]"))
-    return found
+def _beside(case: Case) -> Iterator[Variable]:
+    """Variables of the other containers of the pods, those that the YAML shows."""
+    for kind in ("initContainers", "containers"):
+        for container in g.items(g.pod_spec(case.workload), kind):
+            if container is case.container:
+                continue
+            place = f"spec.template.spec.{kind}[{g.text(container, 'name')}]"
+            for entry in g.items(container, "env"):
+                name = g.text(entry, "name")
+                yield Variable(name, str(entry.get("value") or ""), {}, str(case.workload), f"{place}.env[{name}]")
 
 
 def _files(case: Case) -> Iterator[Variable]:
-    """Files that the pods mount from ConfigMaps."""
-    for name in dict.fromkeys(_mounted(g.pod_spec(case.workload), "configMap", "name")):
-        config = _find(case, "ConfigMap", name)
+    """Files that the pods mount from ConfigMaps, and those of the build that hold a private key, whoever mounts them."""
+    mounted = [_find(case, "ConfigMap", name) for name in dict.fromkeys(_mounted(g.pod_spec(case.workload), "configMap", "name"))]
+    with_key = [config for config in case.graph.objects("ConfigMap", (_PRIVATE_KEY,)) if g.together(config, case.workload)]
+    for config in dict.fromkeys((*mounted, *with_key)):
         for key, value in g.mapping(config.data, "data").items() if config else ():
             yield Variable(str(key), str(value), {}, str(config), f"data[{key}]")
 
 
 def _secret_in(text: str) -> str:
     """What secret a text holds, in words."""
-    if "PRIVATE KEY-----" in text:
+    if _PRIVATE_KEY in text:
         return "a private key"
     if "license" in text:
         lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("#", "//")))

@@ -15,6 +15,7 @@ else:
     from emqx_fn.light import NamedTuple
 
 
+_EVERY_ADDRESS = ("", "0.0.0.0", "::")
 _PORTS = {"TCP": 1883, "SSL": 8883, "WS": 8083, "WSS": 8084, "QUIC": 14567, "HTTPS": 18084}
 _STARTED = ("TCP", "SSL", "WS", "WSS")  # every release starts one of each by itself
 _MANAGEMENT = "EMQX_MANAGEMENT__LISTENER"
@@ -35,6 +36,7 @@ class Socket(NamedTuple):
     port: int
     on: bool
     settings: dict[str, Variable]
+    default: int = 0  # the port of the release where it starts such a listener by itself
 
     @property
     def speaks_mqtt(self) -> bool:
@@ -80,6 +82,12 @@ class Reach(NamedTuple):
         """The listeners that are on at this port of the pod."""
         return [socket for socket in self.sockets if socket.on and socket.port == port]
 
+    def rivals(self, socket: Socket) -> list[Socket]:
+        """Other listeners that want the same port, where that is certain: the second to start cannot have it."""
+        others = [other for other in self.at(socket.port) if other is not socket and (other.default or "BIND" in other.settings)]
+        certain = socket.on and self.complete
+        return [other for other in others if certain and other.protocol == socket.protocol and _overlap(socket.host, other.host)]
+
     def may_listen(self, port: Any) -> bool:
         """Whether anything of the pod may answer at this port, as far as the YAML shows."""
         named = any(str(port) in _numbers(variable.value or "") for variable in self.case.env.values())
@@ -106,6 +114,8 @@ def service_port_path(entry: dict[str, Any]) -> str:
 def is_open(service: Object) -> bool:
     """Whether a Service is reached from outside the cluster, by addresses that it does not restrict."""
     spec = g.mapping(service.data, "spec")
+    if has_external_ips(service):
+        return True
     if g.text(spec, "type") not in _OPEN:
         return False
     annotations = g.mapping(service.data, "metadata", "annotations")
@@ -113,6 +123,12 @@ def is_open(service: Object) -> bool:
     ranges = spec.get("loadBalancerSourceRanges")
     restricted = isinstance(ranges, list) and bool(ranges) and not any(str(item).endswith("/0") for item in ranges)
     return spec["type"] == "NodePort" or not (internal or restricted)
+
+
+def has_external_ips(service: Object) -> bool:
+    """Whether every node takes connections to addresses from outside for the Service, whatever its type."""
+    addresses = g.mapping(service.data, "spec").get("externalIPs")
+    return isinstance(addresses, list) and bool(addresses) and g.text(service.data, "spec", "type") != "ExternalName" and not g.headless(service)
 
 
 def probe_target(case: Case, name: str) -> tuple[str, Any]:
@@ -169,16 +185,24 @@ def _socket(case: Case, stem: str, settings: dict[str, Variable], *, known: bool
     default = (8081 if head == "EMQX_MANAGEMENT" else case.s.dashboard_port) if kind == "HTTP" else _PORTS.get(kind, 0)
     variable = settings.get("BIND")
     switches = [(settings[name].value or "").strip('" ').lower() for name in ("ENABLE", "ENABLED") if name in settings]
+    first = last in (case.s.family.first_listener, "HTTP")
     if variable is None:
-        by_default = last in (case.s.family.first_listener, "HTTP") or not case.s.family.management_port
+        by_default = first or not case.s.family.management_port
         started = (kind in (*_STARTED, "HTTP") and by_default) or "true" in switches
-        return Socket(kind.lower(), stem, "", default, started and "false" not in switches, settings) if known else None
+        return Socket(kind.lower(), stem, "", default, started and "false" not in switches, settings, default if first else 0) if known else None
     if variable.value == "":
         return Socket(kind.lower(), stem, "", default, False, settings)
     host, _, port = (variable.value or "").strip('" ').rpartition(":")
     if not port.isdecimal():
         return None
-    return Socket(kind.lower(), stem, host.strip("[]").lower(), int(port) or default, int(port) > 0 and "false" not in switches, settings)
+    on = int(port) > 0 and "false" not in switches
+    return Socket(kind.lower(), stem, host.strip("[]").lower(), int(port) or default, on, settings, default if first else 0)
+
+
+def _overlap(host: str, other: str) -> bool:
+    """Whether sockets with these addresses cannot share a port. IPv4 and IPv6 are not judged: the system decides."""
+    families = {":" in address for address in (host, other) if address}
+    return host == other or (len(families) < 2 and (host in _EVERY_ADDRESS or other in _EVERY_ADDRESS))
 
 
 def _has_file(case: Case) -> bool:

@@ -94,7 +94,9 @@ def successor(name: str, here: Table, reader: Reader, families: list[str]) -> Su
     sources = sorted((table(family) for family in families), key=lambda source: abs(FAMILIES.index(source.family) - FAMILIES.index(here.family)))
     search = _Search(here, reader, [*sources, here])
     for source in sources:
-        path = source.path(name)
+        path = source.override.get(name) or source.path(name)
+        if name in source.override:
+            search.take(path, "")
         if path:
             search.start(path, source)
     return search.result()

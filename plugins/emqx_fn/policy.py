@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from emqx_fn import GROUP, judge
 from emqx_fn import graph as g
@@ -37,28 +37,31 @@ class Review(NamedTuple):
     allow: list[Waiver]
 
 
-def review(text: str, config: dict[str, Any] | None = None) -> Review:
+def review(text: str, policies: Sequence[dict[str, Any]] = ()) -> Review:
     """The rules over a stream, rendered or written by hand: what is wrong in it, and what an injection would still change."""
     try:
-        return _review(read_stream(text).documents, config or {}, advice=True)
+        return _review(read_stream(text).documents, policies, advice=True)
     except Refusal as refusal:
         return Review(list(refusal.problems), [], [], [])
 
 
-def check(text: str, config: dict[str, Any] | None = None) -> list[Problem]:
+def check(text: str) -> list[Problem]:
     """The problems of a stream that no waiver lets pass."""
-    return review(text, config).problems
+    return review(text).problems
 
 
 def validate(documents: list[Document], config: dict[str, Any]) -> list[Problem]:
     """Like `check`, for documents that are already split. Works on copies."""
-    return _review(documents, config, advice=False).problems
+    return _review(documents, [config], advice=False).problems
 
 
-def _review(documents: list[Document], config: dict[str, Any], *, advice: bool) -> Review:
-    label = f"EmqxPolicy/{g.text(config, 'metadata', 'name') or 'check'}"
-    allow, problems = parse_policy(config.get("spec"), label)
+def _review(documents: list[Document], policies: Sequence[dict[str, Any]], *, advice: bool) -> Review:
     graph = Graph(not_empty([_copy(document) for document in documents]), final=True)
+    label = _label(policies[0]) if policies else ""
+    in_stream = [item.data for item in graph.objects("EmqxPolicy") if is_settings(item.data)]
+    parsed = [parse_policy(policy.get("spec"), _label(policy)) for policy in (*policies, *in_stream)]
+    allow = tuple(waiver for waivers, _ in parsed for waiver in waivers)
+    problems = [problem for _, found in parsed for problem in found]
     found = g.candidates(graph)
     if not found:
         message = "expected a Deployment or StatefulSet that runs EMQX; the build has none"
@@ -71,6 +74,10 @@ def _review(documents: list[Document], config: dict[str, Any], *, advice: bool) 
         except Refusal as refusal:
             result.problems.extend(refusal.problems)
     return result._replace(problems=unique(result.problems), warnings=unique(result.warnings))
+
+
+def _label(policy: dict[str, Any]) -> str:
+    return f"EmqxPolicy/{g.text(policy, 'metadata', 'name') or 'check'}"
 
 
 class _Target(NamedTuple):

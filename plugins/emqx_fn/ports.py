@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from emqx_fn import graph as g
 from emqx_fn.case import Case
+from emqx_fn.environment import Variable
 from emqx_fn.graph import Object
-from emqx_fn.listening import PROBES, Reach, containers, probe_target, reach_of, service_port_path
+from emqx_fn.listening import PROBES, Reach, Socket, containers, probe_target, reach_of, service_port_path
+from emqx_fn.plan import ERLANG_PORT, RPC_PORT
 from emqx_fn.problem import Problem
 
 TYPE_CHECKING = False
@@ -46,6 +48,72 @@ def _ports(workload: Object) -> list[dict[str, Any]]:
     return [port for container in containers(workload) for port in g.items(container, "ports")]
 
 
+def left_behind(reach: Reach) -> list[Problem]:
+    """Ports of Services that lead to where a listener is by default, after its bind has moved it and nothing else is there."""
+    found = []
+    for socket in reach.sockets if reach.complete else ():
+        bind = socket.settings.get("BIND")
+        old = socket._replace(port=socket.default)
+        moved = bind and socket.on and socket.default not in (0, socket.port) and not reach.rivals(socket)
+        if not bind or not moved or reach.may_listen(socket.default) or any(not g.headless(lead.service) for lead in reach.to(socket)):
+            continue
+        for lead in reach.to(old):
+            target = lead.entry.get("targetPort")
+            if g.headless(lead.service) or _of_sidecar(reach.case, socket.default):
+                continue
+            message = f"expected {socket.port}, where {bind.name} puts the listener {socket.type}; got {lead.port}, and nothing listens there"
+            named = isinstance(target, str)
+            fix = f"set containerPort: {socket.port} of the port {target!r}" if named else f"set targetPort: {socket.port}, and containerPort in the container"
+            path = f"{lead.path}.{'targetPort' if target else 'port'}"
+            back = "" if bind.name in reach.case.own else f"; or remove {bind.name}"
+            found.append(Problem("target-port", str(lead.service), path, message, f"{fix}{back}"))
+    return found
+
+
+def collisions(reach: Reach) -> list[Problem]:
+    """Listeners that want a port which is another's. What the function wrote from the settings, the settings' rules judge."""
+    found, told = [], set()
+    taken = _between_members(reach.case)
+    for socket in sorted((socket for socket in reversed(reach.sockets) if socket.on), key=lambda socket: not socket.speaks_mqtt):
+        rivals = reach.rivals(socket)
+        owner = taken.get(socket.port, "") if reach.complete and socket.protocol == "TCP" else ""
+        bind = _given_bind(reach.case, socket)
+        if bind is None or not (owner or rivals) or any(rival.stem in told for rival in rivals):
+            continue
+        told.add(socket.stem)
+        by_default = [rival for rival in rivals if "BIND" not in rival.settings]
+        other = owner or _owner((by_default or rivals)[0])
+        message = f"expected a port of its own for the listener {socket.type}; {socket.port} is that of {other}"
+        fix = "choose another port" if owner else "choose another port, or switch one of the two off"
+        found.append(Problem("port-collision", bind.object, bind.path, message, fix))
+    return found
+
+
+def _given_bind(case: Case, socket: Socket) -> Variable | None:
+    """The variable that somebody chose the port by."""
+    bind = socket.settings.get("BIND")
+    return bind if bind and bind.name not in case.own else None
+
+
+def _owner(socket: Socket) -> str:
+    if socket.speaks_mqtt:
+        return f"the listener {socket.type} ({socket.stem})"
+    return f"the HTTP API ({socket.stem})" if socket.stem.startswith("EMQX_MANAGEMENT") else f"the dashboard ({socket.stem})"
+
+
+def _between_members(case: Case) -> dict[int, str]:
+    """The ports that members talk over, as far as they are certain."""
+    given = [case.env[name] for name in ("EMQX_NODE__NAME", "EMQX_NODE_NAME", "EMQX_NAME") if name in case.env]
+    names = [(variable.value or "<unknown>").strip('"').partition("@")[0] for variable in given] or ["emqx"]
+    known = not any(name.endswith((">", *"0123456789")) for name in names)
+    found = {ERLANG_PORT: "the Erlang distribution"} if known else {}
+    discovery = case.env.get("EMQX_RPC__PORT_DISCOVERY")
+    manual = discovery.value == "manual" if discovery else not case.s.family.rpc_manual
+    if manual and not any(name.startswith("EMQX_RPC__") and name.endswith("SERVER_PORT") for name in case.env):
+        found[RPC_PORT] = "RPC between members"
+    return found
+
+
 def port_names(case: Case) -> list[Problem]:
     """Names of container ports that the API server refuses."""
     found = []
@@ -73,6 +141,7 @@ def undeclared_ports(case: Case) -> list[Problem]:
     """Numeric target ports that no container declares and that nothing known listens on. Warnings."""
     reach = reach_of(case)
     declared = [port.get("containerPort") for port in _ports(case.workload)]
+    told = [(problem.object, problem.path.rpartition(".")[0]) for problem in left_behind(reach)]
     message = "expected a port that a container declares or that a known listener has; got {}"
     return [
         Problem(
@@ -83,7 +152,7 @@ def undeclared_ports(case: Case) -> list[Problem]:
             "correct the number, or declare the port in the container",
         )
         for lead in reach.leads
-        if declared and lead.port not in declared and not reach.may_listen(lead.port)
+        if declared and lead.port not in declared and (str(lead.service), lead.path) not in told and not reach.may_listen(lead.port)
     ]
 
 
@@ -103,6 +172,10 @@ def _probe(reach: Reach, name: str) -> Iterator[tuple[str, str, str]]:
     if path and isinstance(port, str):
         declared = ", ".join(sorted(g.text(item, "name") for item in g.items(case.container, "ports")))
         yield path, f"expected the name of a port that this container declares ({declared}); got {str(port)!r}", "correct the name, or use the number"
+    elif request and (deaf := [socket for socket in reach.at(port) if socket.speaks_mqtt and socket.protocol == "TCP"]) and not schemes:
+        spoken = "MQTT" if deaf[0].type in ("tcp", "ssl") else "WebSocket alone"
+        fix = f"{_right_port(reach).partition(', or')[0]}, or tcpSocket for this port"
+        yield path, f"expected a port that answers HTTP; got {port}, where the listener {deaf[0].type} speaks {spoken}", fix
     elif request and schemes and scheme not in schemes and reach.complete:
         other = next(iter(schemes)).upper()
         fix = f"set scheme: {other}" if other == "HTTPS" else "remove scheme"

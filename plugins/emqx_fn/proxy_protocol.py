@@ -23,6 +23,8 @@ _SENDERS = (
     f"{_BETA}scw-loadbalancer-proxy-protocol-v1",  # https://github.com/scaleway/scaleway-cloud-controller-manager; these two may list ports
     f"{_BETA}scw-loadbalancer-proxy-protocol-v2",
 )
+# A list of attributes of the target groups, where the AWS Load Balancer Controller takes the header from.
+_TARGET_GROUPS = f"{_BETA}aws-load-balancer-target-group-attributes"
 _NO = ("", "false", "none", "off", "0")
 _ON = ("true", "on")
 
@@ -38,18 +40,19 @@ def _expects(socket: Socket) -> bool:
 
 
 def _nobody_sends(reach: Reach, backends: list[Backend], socket: Socket) -> Iterator[Problem]:
-    """No way to the listener can have the header. A NodePort or a route may: what is in front of them is not in the build."""
+    """A load balancer sends no header. In front of a ClusterIP, a NodePort or a route may be a sender that is not in the build."""
     leads = [lead for lead in reach.to(socket) if not g.headless(lead.service)]
     services = [lead.service for lead in leads]
     routed = any(backend.service is service for backend in backends for service in services)
-    if not leads or routed or any(g.text(service.data, "spec", "type") == "NodePort" or _mentions(service) for service in services):
+    balanced = [service for service in services if g.text(service.data, "spec", "type") == "LoadBalancer"]
+    if not balanced or routed or any(g.text(service.data, "spec", "type") == "NodePort" or _mentions(service) for service in services):
         return
     variable = socket.settings["PROXY_PROTOCOL"]
-    kind = g.text(services[0].data, "spec", "type") or "ClusterIP"
     message = (
-        f"expected a sender of the PROXY protocol: {services[0]} ({kind}) leads to the listener {socket.type} and sends no such header; got {variable.value!r}"
+        f"expected a sender of the PROXY protocol: {balanced[0]} (LoadBalancer) leads to the listener {socket.type} and sends no such header; "
+        f"got {variable.value!r}"
     )
-    fix = f"annotate {services[0]} so that its load balancer sends the header, or remove {variable.name}"
+    fix = f"annotate {balanced[0]} so that its load balancer sends the header, or remove {variable.name}"
     yield Problem(_RULE, variable.object, variable.path, message, fix)
 
 
@@ -70,6 +73,8 @@ def _not_expected(reach: Reach, socket: Socket) -> Iterator[Problem]:
 
 def _sender(lead: Lead) -> str:
     """The annotation by which the load balancer sends the header to this port."""
+    if "proxy_protocol_v2.enabled=true" in lead.service.annotation(_TARGET_GROUPS).lower().replace(" ", ""):
+        return _TARGET_GROUPS
     for key in _SENDERS:
         value = lead.service.annotation(key).strip().lower()
         ports = [part.strip() for part in value.split(",")]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 GROUP = "rbac.authorization.k8s.io"
+# Annotations that mean the workload itself: how to sync and prune it, and what wrote it.
+_NOT_CARRIED = ("kubernetes.io/", "k8s.io/", "emqx-gitops.dev/", "argoproj.io/", "toolkit.fluxcd.io/")
 _ACCOUNT: Path = ("spec", "template", "spec", "serviceAccountName")
 
 
@@ -106,7 +108,7 @@ class Access:
         """The workload's annotations, and what kustomize knows of its earlier names: its layers are the new object's layers."""
         carried = {}
         for key, value in g.mapping(self.workload.data, "metadata", "annotations").items():
-            foreign = "kubernetes.io/" not in key and "k8s.io/" not in key and "emqx-gitops.dev/" not in key
+            foreign = not any(owner in key for owner in _NOT_CARRIED)
             if foreign or key in (PREVIOUS_NAMES, PREVIOUS_NAMESPACES, PREFIXES, SUFFIXES):
                 carried[key] = value
             if key == PREVIOUS_KINDS:

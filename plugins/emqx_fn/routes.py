@@ -41,7 +41,7 @@ class Backend(NamedTuple):
 def backends(reach: Reach) -> list[Backend]:
     """Every backend in the build that is a Service of this cluster."""
     case = reach.case
-    services = [service for service in g.services_of(case.graph, case.workload) if not g.headless(service)]
+    services = g.services_of(case.graph, case.workload)
     words = [name for service in services for name in service.names]
     routes = [route for kind in KINDS for route in case.graph.objects(kind, words) if words and g.near(case.graph, route, case.workload)]
     return [backend for route in routes for backend in _of_route(reach, route, services)]

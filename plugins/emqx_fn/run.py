@@ -65,8 +65,11 @@ def unique(problems: list[Problem]) -> list[Problem]:
     """One problem a field: a wrong value is also not the derived one, and saying so twice helps nobody."""
     first: dict[tuple[str, str, str], Problem] = {}
     for problem in problems:
-        about_value = problem.path and problem.rule in _ABOUT_VALUE
-        first.setdefault((problem.object, problem.path, "value" if about_value else problem.lines()), problem)
+        slot = "value" if problem.path and problem.rule in _ABOUT_VALUE else problem.lines()
+        told = first.get((problem.object, problem.path, slot))
+        if told and told.rule == "inline-secret" and problem.rule == "other-family":
+            slot = "name"  # the secret has to move, and to another variable
+        first.setdefault((problem.object, problem.path, slot), problem)
     return list(first.values())
 
 

@@ -45,21 +45,32 @@ def replicants(case: Case) -> list[Problem]:
     if case.s.edition == "community" and case.s.version >= (5, 8, 0):
         message = f"expected core: the community edition of EMQX {case.s.version} stops at any other role; got replicant"
         return [Problem("replicants", role.object, role.path, message, "remove it, or use the image emqx/emqx-enterprise")]
-    cores = [workload for workload, env in _others(case) if not is_replicant(env)]
+    cores = [workload for workload, _, env in others(case) if not is_replicant(env)]
     members = sum(g.replicas(workload) for workload in cores)
-    if not cores or members > 1 or any(_autoscalers(case, core) for core in cores):
+    if not cores:
+        return without_cores(case)
+    if members > 1 or any(_autoscalers(case, core) for core in cores):
         return []
     message = f"expected at least 2 cores, because the replicants of {case.workload} stand still while a single one restarts; got {members}"
     return [Problem("replicants", str(cores[0]), "spec.replicas", message, "set replicas: 3")]
 
 
-def _others(case: Case) -> list[tuple[Object, dict[str, Variable]]]:
-    """The other workloads of the namespace that run EMQX, and what their containers see."""
+def without_cores(case: Case) -> list[Problem]:
+    """Replicants that ask a Service of the build for cores, and it knows nobody but themselves."""
+    role, service = environment.role(case.env), case.s.service
+    if role is None or service is None or service not in g.services_of(case.graph, case.workload) or others(case):
+        return []
+    message = f"expected core members behind {service}, which the replicants ask for them; it selects these replicants, and the build has no cores; got 0"
+    return [Problem("replicants", role.object, role.path, message, "remove it, or add the cores: a StatefulSet of 3 with the same cookie and EMQX_NAME")]
+
+
+def others(case: Case) -> list[tuple[Object, dict[str, Any], dict[str, Variable]]]:
+    """The other workloads of the namespace that run EMQX, their containers, and what those see."""
     found = []
     for workload in g.candidates(case.graph):
         container = g.emqx_containers(workload)[0]
         if workload is not case.workload and workload.namespace == case.workload.namespace and g.text(container, "name"):
-            found.append((workload, environment.final(case.graph, workload, container, "")))
+            found.append((workload, container, environment.final(case.graph, workload, container, "")))
     return found
 
 
@@ -100,7 +111,7 @@ def _outside(case: Case, source: dict[str, Any]) -> bool:
 def _other_cookie(case: Case, given: Variable) -> list[Problem]:
     mine = _secret_of(given)
     theirs = {}
-    for workload, env in _others(case):
+    for workload, _, env in others(case):
         variable = next((env[name] for name in _COOKIES if name in env), None)
         if variable and not is_replicant(env):
             theirs[_secret_of(variable)] = workload
@@ -165,12 +176,9 @@ def _budgets(case: Case) -> list[Object]:
 
 
 def _covers(budget: Object, labels: dict[str, Any]) -> bool:
-    """Whether the budget is for these pods: an empty selector is for all, one with expressions is not judged."""
+    """Whether the budget is for these pods: an empty selector is for all."""
     selector = g.mapping(budget.data, "spec").get("selector")
-    if not isinstance(selector, dict) or selector.get("matchExpressions"):
-        return False
-    wanted = g.mapping(selector, "matchLabels")
-    return not wanted or g.selects(wanted, labels)
+    return isinstance(selector, dict) and g.matches(selector, labels) is True
 
 
 def _allowed(case: Case, budget: Object) -> list[Problem]:
@@ -209,7 +217,8 @@ def autoscaled_members(case: Case) -> list[Problem]:
     if claims or not is_replicant(case.env):
         what = "each has data on its own volume" if claims else "cores hold the cluster's data"
         message = f"expected a fixed number of members, because {what}; got one that follows the load of {workload}"
-        fix = "remove it, and scale replicants (EMQX_NODE__ROLE=replicant in a Deployment of their own)"
+        refused = case.s.edition == "community" and case.s.version >= (5, 8, 0)
+        fix = "remove it" if refused else "remove it, and scale replicants (EMQX_NODE__ROLE=replicant in a Deployment of their own)"
         return [Problem("autoscaled-members", str(scaler), "spec.scaleTargetRef", message, fix)]
     if g.mapping(workload.data, "spec").get("replicas") is None:
         return []

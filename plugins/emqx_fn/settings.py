@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from emqx_fn import graph as g
-from emqx_fn.environment import Variable, is_replicant
+from emqx_fn.environment import Variable, is_replicant, unquoted
 from emqx_fn.family import SUPPORTED, Family, Version, edition_of_image, family, parse_image, parse_version, supported, version_of_tag
 from emqx_fn.graph import Graph, Object
 from emqx_fn.problem import Problem, nearest, refuse
@@ -75,12 +75,14 @@ class Resolver:
         self.workload, self.container, self.hand = workload, container, hand
         self.problems: list[Problem] = []
         self.decided: dict[str, tuple[str, str]] = {}
+        self.hocon = False  # values are HOCON
 
     def resolve(self) -> Settings:
         """The settings. Refuses where no version is known; other problems are in `problems`."""
         spec, workload = self.spec, self.workload
         version = self.version()
         rules = family(version)
+        self.hocon = version.major >= 5
         strategy = self.choose("spec.discovery.strategy", spec.strategy, [rules.strategy], ("k8s", "dns", *rules.other_strategies), "k8s")
         address_type = record_type = ""
         if strategy == "k8s":
@@ -116,7 +118,7 @@ class Resolver:
             autoheal=spec.autoheal,
             dashboard_port=spec.dashboard_port or 18083,
             listeners=DEFAULT_LISTENERS if spec.listeners is None else spec.listeners,
-            licensed=key is not None or evaluation or (licence is not None and licence.value not in ("", "default")),
+            licensed=key is not None or evaluation or (licence is not None and unquoted(licence.value or "…") not in ("", "default")),
             rendered=self.rendered,
             by_hand=self.decided,
         )
@@ -125,7 +127,10 @@ class Resolver:
         self.problems.append(Problem(rule, object, path, message, fix))
 
     def first(self, names: Iterable[str]) -> Variable | None:
-        return next((self.hand[name] for name in names if name in self.hand and self.hand[name].value is not None), None)
+        found = next((self.hand[name] for name in names if name in self.hand and self.hand[name].value is not None), None)
+        if found and self.hocon and found.name.startswith("EMQX_CLUSTER__"):
+            return found._replace(value=unquoted(found.value or ""))
+        return found
 
     def choose(self, path: str, said: str | None, names: list[str], allowed: tuple[str, ...], default: str) -> str:
         """What the spec says, else the variable set by hand, else the default; refuses a variable that says otherwise."""
@@ -196,7 +201,9 @@ class Resolver:
         reference = g.mapping(variable.source, "secretKeyRef")
         if reference and rules.license_variable:
             return SecretKey(g.text(reference, "name"), g.text(reference, "key")), False
-        return None, variable.value == "evaluation"
+        if not self.rendered:
+            self.decided["spec.license"] = (variable.object, variable.path)
+        return None, unquoted(variable.value or "") == "evaluation"
 
     def service(self, strategy: str, address_type: str, record_type: str) -> Object | None:
         """The Service that discovery reads: the governing one where nodes are named by hostname, else any that selects the pods."""

@@ -62,7 +62,7 @@ _LISTENER = Field(
 )
 
 # Rules about one variable: a waiver names the variable too, so that the next misspelling is still found.
-ABOUT_VARIABLES = ("dropped-variable", "duplicate-setting", "other-family", "unknown-variable", "unsafe-value", "variable-value")
+ABOUT_VARIABLES = ("dropped-variable", "duplicate-setting", "other-family", "set-twice", "unknown-variable", "unsafe-value", "variable-value")
 
 # Rules that may be waived: the cluster can still form, and the user may know better.
 WAIVABLE = tuple(
@@ -349,7 +349,10 @@ class _Reader:
             )
             return None
         if field.pattern and not re.fullmatch(field.pattern, value):
-            self.bad(path, f"expected {field.expected}; got {_show(value)}", f"write {field.expected}")
+            day = value.removesuffix("T00:00:00Z")  # kustomize makes a timestamp of a day without quotes
+            quotable = day != value and re.fullmatch(field.pattern, day)
+            fix = f'quote it: {path.rsplit(".", 1)[-1]}: "{day}"' if quotable else f"write {field.expected}"
+            self.bad(path, f"expected {field.expected}; got {_show(value)}", fix)
             return None
         if field.maximum and not field.minimum <= value <= field.maximum:
             self.bad(path, f"expected {field.minimum} to {field.maximum}; got {value}", "choose a number in that range")
@@ -359,6 +362,8 @@ class _Reader:
 
 def _is_text(value: str) -> bool:
     """Whether a plain scalar that does not begin with a letter is still a string to YAML 1.1 and 1.2 alike."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", value) and not _is_date(value):
+        return True  # kustomize takes the quotes away from what is no day of the calendar
     return not re.fullmatch(r"[-+.0-9][-+0-9_.:eExXoObBa-fA-F]*|[=<]+|\.(inf|nan|Inf|NaN|INF|NAN)", value) or value.count(".") > 1
 
 

@@ -41,7 +41,9 @@ _ALTERS_TEXT = ("5.0",)
 _REFUSES_NUMBER = ("dashboard.default_username", "cluster.name")
 _TAKES_INTEGERS = r"node\.cookie|(?:.*[._])?(?:password|passwd)"
 _SECRET = r"(?:.*[._])?(?:password|passwd|passphrase|cookie|secret|token|access_key|secret_key|secret_access_key|private_key)s?|license\.key"
-_ADDRESS_WITH_SECRET = r"(?s).*://[^/]*@.*"
+_HEADER = r".*headers\.(?:.*[._-])?(?:authorization|auth|api[_-]?key|token|cookie)"
+# What gives a secret away wherever it stands: a key's name before its value, or an address with a password in it.
+_HOLDS_SECRET = r"(?is)(?:passw|passphrase|cookie|secret|token|authorization|credential|(?:access|api|private|account|shared|license)[ _.-]*key|://.*@|\b(?:bearer|basic)\s)"
 _DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[fwdhms]))+"
 _BYTESIZE = r"[0-9]+(?:\.[0-9]+)?(?:kb|KB|mb|MB|gb|GB)|[0-9]+"
 _PERCENT = r"[0-9]+(?:\.[0-9]+)?%"
@@ -60,7 +62,7 @@ _LIST_FOR_TEXT = r"(?:.*[._])?(?:password|passwd|cookie|servers?)"
 
 def is_secret(path: str, kind: str = "") -> bool:
     """Whether a key holds something that no message may show."""
-    return kind == "secret" or re.fullmatch(_SECRET, path) is not None
+    return kind == "secret" or re.fullmatch(_SECRET, path) is not None or ("headers." in path and re.fullmatch(_HEADER, path) is not None)
 
 
 def judge(field: Field, text: str) -> Verdict | None:
@@ -223,8 +225,6 @@ def _inside(field: Field, value: Value, path: str) -> Verdict | None:
         members = [(f"{path}.{key}", item) for key, item in value.data if key == key.lower()]
     else:
         return None
-    if "converted" in field.key.marks:
-        return None  # upstream rewrites the value first: its old members may be fine
     for member, item in members:
         verdict = _member(field, member, item, path)
         if verdict:
@@ -292,8 +292,9 @@ def _whole(text: str) -> str:
 
 
 def hides(key: Key, text: str) -> bool:
-    """Whether no message may show a value."""
-    return is_secret(key.path, key.type) or re.fullmatch(_ADDRESS_WITH_SECRET, text) is not None
+    """Whether no message may show a value. What may have members may have a secret one, and so may what no table lists."""
+    holds = key.below or any(_parts(kind)[0] in ("array", "map", "object", "any") for kind in alternatives(key.type))
+    return holds or is_secret(key.path, key.type) or re.search(_HOLDS_SECRET, text) is not None
 
 
 def _shown(key: Key, text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emqx_fn.environment import Variable
 from emqx_fn.family import Version
-from emqx_fn.keytable import FAMILIES, PREFIX, Key, Reader, Table, patch_of, reader, table_of
+from emqx_fn.keytable import FAMILIES, PREFIX, SCRIPT_SINCE, Key, Reader, Table, patch_of, reader, table_of
 from emqx_fn.problem import Problem, nearest
 from emqx_fn.values import Field, hides, is_secret, judge
 
@@ -23,7 +23,7 @@ def advise(version: Version, edition: str, env: dict[str, Variable]) -> list[Pro
 
 
 def _problems(version: Version, edition: str, env: dict[str, Variable]) -> list[Problem]:
-    mine = [variable for name, variable in env.items() if name.startswith(PREFIX)]
+    mine = [variable for name, variable in env.items() if name[:5].upper() == PREFIX]
     table = table_of(version) if mine else None
     return _Review(version, reader(version, edition), table).review(mine) if table else []
 
@@ -50,7 +50,11 @@ class _Review:
 
     def one(self, variable: Variable) -> None:
         name = variable.name
+        if not name.startswith(PREFIX):
+            self.lower_case(variable)
+            return
         if name in self.table.script:
+            self.by_script(variable)
             return
         path = self.table.override.get(name) or self.table.path(name)
         key = self.table.find(path, self.reader)
@@ -63,6 +67,25 @@ class _Review:
         self.setters.setdefault(key.proper, []).append(variable)
         if variable.value is not None and not any(part in variable.value for part in _POD_KNOWS):
             self.value(variable, key)
+
+    def lower_case(self, variable: Variable) -> None:
+        """EMQX finds its variables by their prefix in capitals."""
+        from emqx_fn import misnamed
+
+        name = variable.name.upper()
+        if misnamed.known(self.table, name):
+            message = f"expected {PREFIX} in capitals: EMQX {self.version} reads no other variables; got {variable.name[:5]}"
+            self.bad("unknown-variable", variable, message, f"did you mean {name}?")
+
+    def by_script(self, variable: Variable) -> None:
+        since = SCRIPT_SINCE.get(variable.name, "")
+        if self.later(since):
+            message = f"expected a variable that EMQX {self.version} reads; {self.table.family} reads this one from {since} on"
+            self.bad("other-family", variable, message, f"use EMQX {since} or newer, or remove it")
+
+    def later(self, since: str) -> bool:
+        """Whether a later patch of this minor is meant."""
+        return since.startswith(f"{self.table.family}.") and self.reader.patch < patch_of(since)
 
     def value(self, variable: Variable, key: Key) -> None:
         verdict = judge(Field(key, self.table.family, self.table.loader, str(self.version), self.member), variable.value or "")
@@ -87,15 +110,17 @@ class _Review:
         since = key.mark("deprecated")
         if not since:
             return False
-        later = since.startswith(f"{self.table.family}.") and self.reader.patch < patch_of(since)
-        return not later or (self.table.two_editions and self.reader.edition == "enterprise")
+        return not self.later(since) or (self.table.two_editions and self.reader.edition == "enterprise")
 
     def dropped(self, variable: Variable, key: Key) -> None:
+        from emqx_fn import misnamed
+
         since = key.mark("deprecated")
         if since:
             when = f"deprecated since {since}" if since[0].isdecimal() else "deprecated"
             message = f"expected a variable with an effect: EMQX {self.version} takes {key.path} and drops its value ({when})"
-            self.bad("dropped-variable", variable, message, "remove it")
+            earlier = FAMILIES[: FAMILIES.index(self.table.family)]
+            self.bad("dropped-variable", variable, message, self.instead(variable, [family for family in misnamed.readers(variable.name) if family in earlier]))
             return
         message = f"expected a variable with an effect: no file of EMQX {self.version} has a line for {key.path} that its entrypoint could fill in"
         self.bad("dropped-variable", variable, message, "remove it, or use EMQX 4.3 or newer")

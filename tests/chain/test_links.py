@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from emqx_fn import chain
+from emqx_fn import chain, graph
 
 from .builds import BY_HOSTNAME, BY_IP, Objects, allowed, build, case, link
 
@@ -96,7 +96,33 @@ def test_one_member_needs_nobody() -> None:
 
 def test_a_replicant_asks_for_others() -> None:
     found = chain.links(case(build(env=BY_IP | {"EMQX_NODE__ROLE": "replicant"})))
-    assert [item.name for item in found] == ["image", "role"]
+    assert [item.name for item in found] == ["image", "role", "core names"]
+
+
+def test_a_cookie_may_come_from_a_secret_elsewhere() -> None:
+    objects = build(env=BY_IP)
+    container(objects).update(env=[item for item in container(objects)["env"] if "COOKIE" not in item["name"]], envFrom=[{"secretRef": {"name": "elsewhere"}}])
+    assert not link(objects, "cookie").known
+
+
+@pytest.mark.parametrize(
+    ("selector", "answer"),
+    [
+        ({}, True),
+        ({"matchLabels": {"app": "mq"}}, True),
+        ({"matchLabels": {"app": "other"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["mq", "x"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["mq"]}]}, False),
+        ({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["mq"]}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "Near"}]}, None),
+        ({"matchExpressions": [{"key": "pod-template-hash", "operator": "Exists"}]}, None),
+        ({"matchLabels": {"app": "other"}, "matchExpressions": [{"key": "app", "operator": "Near"}]}, False),
+    ],
+)
+def test_label_selectors(selector: dict[str, Any], answer: bool | None) -> None:
+    assert graph.matches(selector, {"app": "mq"}) is answer
 
 
 def test_a_missing_strategy_comes_before_a_missing_name() -> None:

@@ -9,7 +9,19 @@ import pytest
 
 from .conftest import Repo
 
-VERBS = [["render"], ["validate"], ["explain"], ["new"], ["secrets"], ["schema"], ["doctor"], ["version"], ["plugin", "install"], ["plugin", "uninstall"]]
+VERBS = [
+    ["render"],
+    ["validate"],
+    ["publish"],
+    ["explain"],
+    ["new"],
+    ["secrets"],
+    ["schema"],
+    ["doctor"],
+    ["version"],
+    ["plugin", "install"],
+    ["plugin", "uninstall"],
+]
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
@@ -32,7 +44,7 @@ def test_without_arguments_it_shows_the_overview(repo: Repo) -> None:
     assert "Commands:" in repo.run().out + repo.run().err
 
 
-@pytest.mark.parametrize("verb", ["diff", "publish"])
+@pytest.mark.parametrize("verb", ["diff", "apply"])
 def test_a_verb_that_is_not_there_is_a_wrong_argument(repo: Repo, verb: str) -> None:
     ran = repo.run(verb)
     assert (ran.code, ran.out) == (2, "")

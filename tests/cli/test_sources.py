@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emqx_fn.problem import Problem
-from emqx_gitops import layers
+from emqx_gitops import layers, resources
 from emqx_gitops.layers import Rename
 from emqx_gitops.sources import Built, Read
 
@@ -220,6 +220,68 @@ def test_json_patch_operations(tree: Tree) -> None:
     assert tree.where("metadata.annotations[a/b]") == "top/patch.yaml:3:10"
     assert tree.where("spec.replicas") == "top/patch.yaml:5:9"
     assert tree.where("spec.template.spec.containers[emqx].image") == "top/patch.yaml:8:10"
+
+
+def test_a_json_patch_that_adds_an_entry_is_about_no_other(tree: Tree) -> None:
+    tree.write("top/kustomization.yaml", "resources: [../base]\npatches:\n  - path: patch.yaml\n  - {target: {kind: Deployment}, path: json.yaml}\n")
+    tree.write(
+        "top/patch.yaml",
+        """\
+        apiVersion: apps/v1
+        kind: Deployment
+        metadata: {name: emqx}
+        spec: {template: {spec: {containers: [{name: emqx, env: [{name: B, value: x}]}]}}}
+        """,
+    )
+    tree.write("top/json.yaml", "- {op: add, path: /spec/template/spec/containers/1/env/-, value: {name: C, value: x}}\n")
+    env = "spec.template.spec.containers[emqx].env"
+    assert tree.where(f"{env}[A]") == "base/deployment.yaml:16:22"
+    assert tree.where(f"{env}[B]") == "top/patch.yaml:4:75"
+    assert tree.where(f"{env}[C]") == "top/json.yaml:1:66"
+
+
+def test_settings_that_a_build_lists(tree: Tree) -> None:
+    tree.write(
+        "base/kustomization.yaml",
+        """\
+        resources: [deployment.yaml]
+        validators:
+          - ../checks
+          - |
+            apiVersion: emqx-gitops.dev/v1alpha1
+            kind: EmqxPolicy
+            metadata: {name: inline}
+            spec: {allow: [{rule: fs-group, reason: x}]}
+        """,
+    )
+    tree.write("checks/kustomization.yaml", "resources: [policy.yaml, other.yaml, twice.yaml]\n")
+    tree.write("checks/policy.yaml", "apiVersion: emqx-gitops.dev/v1alpha1\nkind: EmqxPolicy\nmetadata: {name: file}\n")
+    tree.write("checks/other.yaml", "apiVersion: example.com/v1\nkind: EmqxPolicy\nmetadata: {name: other}\n")
+    tree.write("checks/twice.yaml", "apiVersion: emqx-gitops.dev/v1alpha1\nkind: EmqxPolicy\nmetadata: {name: twice}\nspec: {}\nspec: {}\n")
+    assert sorted(policy["metadata"]["name"] for policy in Built(tree.root / "top").settings("EmqxPolicy")) == ["file", "inline"]
+    assert tree.where("spec.allow[fs-group]", about="EmqxPolicy/inline") == "base/kustomization.yaml:8:20"
+
+
+@pytest.mark.parametrize(
+    ("field", "stamped"),
+    [
+        ("", False),
+        ("validators: [../settings]", False),
+        ("transformers: [../settings]", False),
+        ("transformers: [../settings, 'https://git.example.com/x//plugins/inject?ref=v1']", True),
+        ("components: [../cluster]", True),
+    ],
+)
+def test_only_what_a_layer_injects_must_have_been_injected(tree: Tree, field: str, stamped: bool) -> None:
+    cluster = "apiVersion: emqx-gitops.dev/v1alpha1\nkind: EmqxCluster\nmetadata: {name: emqx}\n"
+    tree.write("top/kustomization.yaml", f"resources: [../base]\n{field}\n")
+    tree.write("settings/kustomization.yaml", "resources: [settings.yaml]\n")
+    tree.write("settings/settings.yaml", cluster.replace("emqx-gitops.dev", "example.com"))
+    tree.write("cluster/kustomization.yaml", "kind: Component\ntransformers: [settings.yaml]\n")
+    tree.write("cluster/settings.yaml", cluster)
+    (resource,) = resources.read(DEPLOYMENT, "deployment.yaml")
+    assert Built(tree.root / "top").stamps(resource) is stamped
+    assert not Read(()).stamps(resource)
 
 
 def test_entries_of_a_generated_config_map(tree: Tree) -> None:

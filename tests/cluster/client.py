@@ -103,9 +103,12 @@ class Cluster:
         options = ("--server-side", "--validate=strict", "--namespace", namespace, "--filename=-")
         return self.kubectl("apply", *options, *flags, stdin=stream)
 
-    def token(self, namespace: str, account: str) -> str:
-        """What a pod of this ServiceAccount would find mounted."""
-        return self.kubectl("create", "token", account, "--namespace", namespace).out.strip()
+    def token(self, namespace: str, account: str, pod: Object | None = None) -> str:
+        """What a pod of this ServiceAccount would find mounted; of one pod, it is worth nothing when the pod is gone."""
+        of = pod and {"kind": "Pod", "apiVersion": "v1", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"boundObjectRef": of}}
+        answer = self.expect(201, "POST", f"{path_of(namespace, 'v1/serviceaccounts')}/{account}/token", body=body)
+        return str(answer["status"]["token"])
 
     def request(self, method: str, path: str, *, token: str = "", body: Any = None) -> Answer:
         """One HTTP request, by the administrator or by the owner of `token`."""

@@ -1,6 +1,7 @@
 """Starts and ends a control plane: etcd, kube-apiserver and kube-controller-manager as plain processes on loopback.
 
 There is no node and no scheduler: objects are validated, admitted, authorised and reconciled, but no container runs.
+tests/e2e adds those, in the same process group.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -116,7 +117,7 @@ def elliptic_key() -> str:
     return f"-----BEGIN EC PRIVATE KEY-----\n{body}\n-----END EC PRIVATE KEY-----\n"
 
 
-def settle(folder: Path) -> Settings:
+def decide(folder: Path) -> Settings:
     etcd_port, peer_port, api_port = free_ports(3)
     return Settings(folder, etcd_port, peer_port, api_port, secrets.token_hex(16), secrets.token_hex(16))
 
@@ -184,14 +185,15 @@ def api_server(settings: Settings) -> Command:
     ]
 
 
-def controller_manager(settings: Settings) -> Command:
+def controller_manager(settings: Settings, controllers: Sequence[str]) -> Command:
     config = settings.folder / "manager.kubeconfig"
     write_private(config, kubeconfig(settings, settings.manager_token))
     return [
         program("kube-controller-manager"),
         f"--kubeconfig={config}",
-        f"--controllers={','.join(CONTROLLERS)}",
+        f"--controllers={','.join(controllers)}",
         "--use-service-account-credentials",
+        f"--root-ca-file={settings.certificate}",
         "--leader-elect=false",
         # No port of its own.
         "--secure-port=0",
@@ -207,8 +209,9 @@ class Processes:
 
     GUARD = 'cat; trap "" TERM; kill -TERM 0; sleep 1; rm -rf -- "$1"; kill -KILL 0'
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, logs: Path | None = None) -> None:
+        self.folder = folder
+        self._logs = logs or folder
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         command = ["sh", "-c", self.GUARD, "guard", str(folder)]
         self._guard = self._spawn(command, group=0, stdin=subprocess.PIPE, output=subprocess.DEVNULL)
@@ -217,15 +220,23 @@ class Processes:
     def group(self) -> int:
         return self._guard.pid
 
-    def start(self, command: Command) -> None:
-        name = Path(command[0]).name
-        with self._log(name).open("wb") as log:
-            self._started[name] = self._spawn(command, group=self.group, stdin=subprocess.DEVNULL, output=log)
+    def start(self, command: Command, name: str = "", env: Mapping[str, str] | None = None) -> None:
+        """Starts a program under its own name, or under one that tells several of it apart."""
+        name = name or Path(command[0]).name
+        with self._log(name).open("ab") as log:
+            self._started[name] = self._spawn(command, group=self.group, stdin=subprocess.DEVNULL, output=log, env=env)
 
-    def _spawn(self, command: Command, *, group: int, stdin: int, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    def kill(self, name: str) -> None:
+        """Ends one as a crash would; it may be started again."""
+        process = self._started.pop(name)
+        process.kill()
+        process.wait(STOP_SECONDS)
+
+    def _spawn(self, command: Command, *, group: int, stdin: int, output: int | IO[bytes], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
-            cwd=self._folder,
+            cwd=self.folder,
+            env=env,
             stdin=stdin,
             stdout=output,
             stderr=output,
@@ -250,11 +261,22 @@ class Processes:
         os.killpg(self.group, signal.SIGKILL)
         for process in (*self._started.values(), self._guard):
             process.wait(STOP_SECONDS)
+        self._await_children_of_children()
         assert self._guard.stdin is not None  # a pipe, see above
         self._guard.stdin.close()
 
+    def _await_children_of_children(self) -> None:
+        """They are nobody's to wait for, and what they write would come back while the folder is removed."""
+        end = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < end:
+            try:
+                os.killpg(self.group, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.01)
+
     def _log(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
+        return self._logs / f"{name}.log"
 
 
 def wait_until(condition: Callable[[], bool], processes: Processes, what: str) -> None:
@@ -286,8 +308,9 @@ def connect(settings: Settings) -> Cluster:
     )
 
 
-def bring_up(processes: Processes, settings: Settings) -> Cluster:
+def bring_up(processes: Processes, controllers: Sequence[str] = CONTROLLERS) -> Cluster:
     """Starts all three, each when what it talks to is there."""
+    settings = decide(processes.folder)
     write_credentials(settings)
     processes.start(etcd(settings))
     processes.start(api_server(settings))
@@ -295,7 +318,7 @@ def bring_up(processes: Processes, settings: Settings) -> Cluster:
     wait_until(settings.certificate_key.exists, processes, "certificate of kube-apiserver")
     cluster = connect(settings)
     wait_until(partial(answers_ok, cluster, "/readyz"), processes, "kube-apiserver ready")
-    processes.start(controller_manager(settings))
+    processes.start(controller_manager(settings, controllers))
     # Pods are refused in a namespace that has no such account yet.
     account = f"{path_of('default', 'v1/serviceaccounts')}/default"
     wait_until(partial(answers_ok, cluster, account), processes, "kube-controller-manager at work")
@@ -303,14 +326,21 @@ def bring_up(processes: Processes, settings: Settings) -> Cluster:
 
 
 @contextmanager
-def control_plane() -> Iterator[Cluster]:
-    """A control plane of one's own for the time of a `with`; nothing of it is left behind."""
+def own_processes(logs: Path | None = None) -> Iterator[Processes]:
+    """A folder, and processes in it, for the time of a `with`; nothing is left behind but logs that have a folder of their own."""
     folder = Path(tempfile.mkdtemp(prefix="emqx-gitops-cluster-"))
     try:
-        processes = Processes(folder)
+        processes = Processes(folder, logs)
         try:
-            yield bring_up(processes, settle(folder))
+            yield processes
         finally:
             processes.end()
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def control_plane() -> Iterator[Cluster]:
+    """A control plane of one's own for the time of a `with`; nothing of it is left behind."""
+    with own_processes() as processes:
+        yield bring_up(processes)

@@ -25,7 +25,7 @@ def through_endpoints(cluster: Cluster, namespace: str, pod: Object, variables: 
     """The one request of the k8s strategy, with the pod's own token."""
     asked = {key.rpartition("__K8S__")[2]: value for key, value in variables.items() if "__K8S__" in key}
     path = f"{path_of(asked['NAMESPACE'], 'v1/endpoints')}/{asked['SERVICE_NAME']}"
-    found = cluster.expect(200, "GET", path, token=cluster.token(namespace, pod["spec"]["serviceAccountName"]))
+    found = cluster.expect(200, "GET", path, token=cluster.token(namespace, pod["spec"]["serviceAccountName"], pod))
     name = asked.get("APP_NAME", variables["EMQX_NAME"])
     hosts = [host_of(address, asked) for address in addresses(found)]
     return frozenset(f"{name}@{host}" for host in hosts)

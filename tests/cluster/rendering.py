@@ -50,6 +50,20 @@ def settings_patch(spec: Document) -> Document:
     return {"target": {"kind": "EmqxCluster"}, "patch": json.dumps(patch)}
 
 
+def replacing(kind: str, path: str, value: Any) -> Document:
+    """A patch that replaces one field of the object of this kind."""
+    return operation("replace", kind, path, value)
+
+
+def adding(kind: str, path: str, value: Any) -> Document:
+    """A patch that adds one field to the object of this kind."""
+    return operation("add", kind, path, value)
+
+
+def operation(verb: str, kind: str, path: str, value: Any) -> Document:
+    return {"target": {"kind": kind}, "patch": json.dumps([{"op": verb, "path": path, "value": value}])}
+
+
 @dataclass(frozen=True)
 class Clone:
     """A copy of what kustomize reads, to write layers into as a user would."""

@@ -18,7 +18,7 @@ from emqx_gitops.installation import OLDEST_KUSTOMIZE
 from .documents import ROOT, anchor, blocks, commands, documents, headings, links, tracked
 
 DOCUMENTS = documents()
-MAKE = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+MAKE = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 MAKE_VARIABLES = {"ARGS", "FORCE", "GO", "KUBECONFORM", "KUSTOMIZE", "LINKS", "PYTHON"}
 CLI = typer.main.get_command(app)
 
@@ -146,7 +146,7 @@ _FORBIDDEN = re.compile(
     "|".join(
         [
             r"(?<![\w.$}~/-])/(?:root|work)/",
-            r"/(?:home|Users)/(?!USER|you\b|x\b)\w+/",
+            r"/(?:home|Users)/(?!USER|you\b|x\b|argocd\b)\w+/",
             r"proxy\.golang\.\w+",
             r"sum\.golang\.\w+",
             r"pypi\.(?:org|python)",

@@ -144,6 +144,30 @@ def _named(paths: list[str] | None, all_layers: bool) -> list[str]:
     return paths
 
 
+@app.command(**_example("emqx-gitops publish --all --dry-run"))
+def publish(
+    paths: Paths = None,
+    all_layers: All = False,
+    branch: Annotated[str, typer.Option("--branch", metavar="BRANCH", help="The branch that holds the renderings.")] = "rendered",
+    remote: Annotated[str, typer.Option("--remote", metavar="REMOTE", help="The remote to push to, by name or URL.")] = "origin",
+    removes: Annotated[
+        list[str] | None,
+        typer.Option("--removes", metavar="KIND/NAMESPACE/NAME", help="This object (or folder) goes on purpose; may be repeated.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and write nothing.")] = False,
+    jobs: Jobs = None,
+    kustomize: KustomizeOption = None,
+) -> None:
+    """Push renderings as plain files to a branch."""
+    from emqx_gitops import project, publish, rendering, terminal
+    from emqx_gitops.kustomize import find
+
+    place = publish.prepare(project.targets(paths or [], all_layers), remote, branch)
+    renderings = publish.required(rendering.required(rendering.render_all(list(place.targets), find(kustomize), _jobs(jobs))))
+    _warnings(renderings)
+    terminal.result(publish.publish(place, renderings, removes or [], whole=all_layers, dry_run=dry_run))
+
+
 @app.command(**_example("emqx-gitops explain EMQX_CLUSTER__DISCOVERY_STRATEGY"))
 def explain(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="A variable, a config path, a rule's id, a folder to render, a rendered file, or - for stdin.")],

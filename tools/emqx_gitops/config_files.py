@@ -15,9 +15,10 @@ from emqx_fn import hocon, keytable, variables
 from emqx_fn.case import Case
 from emqx_fn.environment import Variable, inline_secrets
 from emqx_fn.graph import Graph, Object
+from emqx_fn.keytable import Key
 from emqx_fn.policy import case_in
 from emqx_fn.problem import Problem, Refusal
-from emqx_fn.values import is_secret
+from emqx_fn.values import hides
 from emqx_fn.wire import read_stream
 from emqx_gitops import config_text
 from emqx_gitops.config_text import Malformed, Place, Setting
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _ETC = "/opt/emqx/etc/"
 _FOLDERS = (_ETC, "/opt/emqx/data/configs/")
 _HOCON_FILES = ("emqx.conf", "cluster-override.conf", "local-override.conf")
+_STOCK_SECRETS = ("public", "emqxsecretcookie", "emqxsecret")
 _VARIABLE = re.compile(r"EMQX_[A-Z0-9]\w*")
 
 
@@ -180,10 +182,13 @@ def _of_file(text: str, table: Table) -> str:
 
 
 def _set_twice(case: Case, file: _File, table: Table, settings: list[Setting]) -> Iterator[_Found]:
+    who = keytable.reader(case.s.version, case.s.edition)
     for setting, variable in _also_set(case, table, settings):
+        key = table.find(setting.path, who) or Key(setting.path, setting.path)
         if variable is None or variable.value is None or setting.text is None or _same(setting.text, variable.value):
             continue
-        got, wins = ("another value", "its value") if is_secret(setting.path) else (repr(setting.text), repr(variable.value))
+        hidden = any(hides(key, text) for text in (setting.text, variable.value))
+        got, wins = ("another value", "its value") if hidden else (repr(setting.text), repr(variable.value))
         message = f"expected {wins}, which {variable.name} sets in {variable.object} and which wins over every file; got {got}"
         found = file.problem("set-twice", message, f"remove this line, or {variable.name} if somebody set it by hand", setting.at, setting.path)
         yield _Found(found, variable.name)
@@ -205,17 +210,23 @@ def _also_set(case: Case, table: Table, settings: list[Setting]) -> Iterator[tup
 
 
 def _inline_secrets(case: Case, file: _File, table: Table, settings: list[Setting]) -> Iterator[_Found]:
-    """Secrets in clear; not where a variable wins, as it does over the defaults in a copy of EMQX's own file."""
+    """Secrets in clear; not EMQX's own defaults where a variable wins over them, as it does in a copy of its file."""
     for setting, variable in _also_set(case, table, settings):
         name = keytable.variable(setting.path)
-        if variable is None and setting.path != "license.key":  # which another rule finds in any text
+        stock = variable is not None and (setting.text or "").strip('"') in _STOCK_SECRETS
+        if not stock and setting.path != "license.key":  # which another rule finds in any text
             for problem in inline_secrets({name: Variable(name, setting.text, {}, "", "")}):
                 yield _Found(file.problem(problem.rule, problem.message, problem.fix, setting.at, setting.path), name)
 
 
 def _same(one: str, other: str) -> bool:
     values = [hocon.read(text) for text in (one, other)]
-    return any(value.kind == "unknown" for value in values) or _plain(values[0]) == _plain(values[1])
+    if {value.kind for value in values} & {"unknown"}:
+        return True
+    plain = [_plain(value) for value in values]
+    if sum(value.kind == "array" for value in values) == 1:  # a list is also written with commas
+        plain = [[part.strip() for part in value.split(",")] if isinstance(value, str) else value for value in plain]
+    return bool(plain[0] == plain[1])
 
 
 def _plain(value: hocon.Value) -> Any:

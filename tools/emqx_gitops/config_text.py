@@ -68,8 +68,9 @@ def lines(text: str) -> list[Setting]:
 
 
 def _shown(line: str) -> str:
-    """The beginning of a line: what follows may be a secret."""
-    return repr(line.split(maxsplit=1)[0][:40])
+    """The key that a line begins with; anything else may be a secret."""
+    key = re.match(r"\s*(\{\w+,|[A-Za-z_][\w.-]*:|[a-z]\w*(?:\.[a-z]\w*)+(?=\s|$))", line)
+    return repr(key[1][:40]) if key else "something else"
 
 
 def hocon(text: str) -> list[Setting]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from emqx_fn import misnamed
 from emqx_fn.family import LATEST
-from emqx_fn.keytable import EDITIONS, FAMILIES, NEWEST, PREFIX, Reader, Table, table, variable
+from emqx_fn.keytable import EDITIONS, FAMILIES, NEWEST, PREFIX, SCRIPT_SINCE, Reader, Table, table, variable
 from emqx_fn.values import is_secret, words
 
 # What the plugin sets by itself, and from which field of the settings; emqx_fn.plan is where it does.
@@ -95,7 +95,8 @@ def _rows(name: str) -> list[dict[str, Any]]:
 
 def _of_family(source: Table, name: str) -> list[dict[str, Any]]:
     if name in source.script:
-        return [{"read_by": "the start script"}]
+        since = SCRIPT_SINCE.get(name, "")
+        return [{"read_by": "the start script"} | ({"since": since} if since.startswith(f"{source.family}.") else {})]
     path = source.override.get(name) or source.path(name)
     found = {edition: _fact(source, path, edition) for edition in (EDITIONS if source.two_editions else EDITIONS[1:])}
     wins = {"sets": path, "wins_over": variable(path)} if name in source.override else {}
@@ -147,8 +148,11 @@ def _elsewhere(name: str, families: list[str]) -> list[dict[str, str]]:
     for side, beside in ((FAMILIES[:first], first - 1), (FAMILIES[last + 1 :], last + 1)):
         if side:
             found = misnamed.successor(name, table(FAMILIES[beside]), Reader("enterprise", LATEST), families)
-            entry = {"families": misnamed.spans(list(side)), "variable": found.name, "note": found.note}
-            result.append({key: value for key, value in entry.items() if value})
+            there = [family for family in side if found.name and misnamed.known(table(family), found.name)]
+            without = [family for family in side if family not in there]
+            for part, entry in ((without, {"note": "" if found.name else found.note}), (there, {"variable": found.name, "note": found.note})):
+                told = {"families": misnamed.spans(part), **entry}
+                result += [{key: value for key, value in told.items() if value}] if part else []
     return result
 
 

@@ -26,6 +26,15 @@ _CAUSE = re.compile(r"- at '([^']*)': (.*?)(?=\s+- at '|$)", re.DOTALL)
 _COMPOSED = re.compile(r"validation failed|'\w+' failed.*")
 _TYPE = re.compile(r"expected (?P<types>[a-z]+(?: or [a-z]+)*); got (?P<got>[a-z]+)")
 _FINE = ("statusValid", "statusSkipped")
+# Groups of Kubernetes itself whose names have a dot: https://kubernetes.io/docs/reference/kubernetes-api/. Others are of a CustomResourceDefinition.
+_BUILT_IN = frozenset(
+    f"{name}.k8s.io"
+    for name in (
+        *("admissionregistration", "apiextensions", "apiregistration", "authentication", "authorization", "certificates", "coordination", "discovery"),
+        *("events", "flowcontrol.apiserver", "internal.apiserver", "networking", "node", "rbac.authorization", "resource", "scheduling", "storage"),
+        "storagemigration",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class Kubeconform:
             Verdict(index, _unknown_kind(resource), catalog.version)
             for index, rendering in enumerate(renderings)
             for resource in rendering.resources
-            if (resource.key.kind, resource.api_version) in unknown
+            if (resource.key.kind, resource.api_version) in unknown and not rendering.is_set_by(resource)
         ]
         for index, (rendering, file) in enumerate(zip(renderings, files, strict=True)):
             mine = [row for row in rows if row["filename"] == str(file) and row["kind"]]
@@ -204,8 +213,14 @@ def _unknown_kind(resource: Resource) -> Problem:
     if gone:
         message = f"expected an API version that is served; Kubernetes has no {resource.api_version} {kind} since {gone.since}"
         return Problem("unknown-kind", resource.label, "apiVersion", message, gone.fix)
+    if resource.is_settings:
+        message = f"expected no {kind} in what goes to a cluster: it is for the plugin, and no API server knows it"
+        return Problem("unknown-kind", resource.label, "kind", message, 'annotate it with config.kubernetes.io/local-config: "true"')
     message = f"expected a kind with a schema; neither Kubernetes nor a CustomResourceDefinition describes {resource.api_version} {kind}"
-    return Problem("unknown-kind", resource.label, "kind", message, f"put its CustomResourceDefinition into crds/, or say --skip-kind {kind}")
+    if "." in resource.key.group and resource.key.group not in _BUILT_IN:
+        fix = f"put its CustomResourceDefinition into crds/, or say --skip-kind {kind}"
+        return Problem("unchecked-kind", resource.label, "kind", message, fix, severity="warning")
+    return Problem("unknown-kind", resource.label, "kind", message, f"correct kind and apiVersion, or say --skip-kind {kind}")
 
 
 def _merged(verdicts: list[Verdict]) -> list[Problem]:

@@ -19,7 +19,8 @@ except ImportError:  # a PyYAML built without libyaml: slower, the same result
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 # Components first: they patch the resources beside them.
-_FOLDER_FIELDS = ("components", "resources", "bases", "generators", "transformers", "validators")
+_PLUGIN_FIELDS = ("generators", "transformers", "validators")
+_FOLDER_FIELDS = ("components", "resources", "bases", *_PLUGIN_FIELDS)
 
 
 class Rename(NamedTuple):
@@ -185,6 +186,14 @@ def fragments(layer: Layer) -> Iterator[Fragment]:
     for path in _paths(layer):
         if path.is_file():
             yield from _objects(layer, path, _text(path), TOP, None)
+    for item in (item for field in _PLUGIN_FIELDS for item in sequence(layer.root, field)):
+        if "\n" in scalar(item):
+            yield from _objects(layer, layer.file, scalar(item), _start(layer, item), None)
+
+
+def injects(layer: Layer) -> bool:
+    """Whether a layer lists plugins/inject, perhaps by a Git URL that nobody reads here."""
+    return any("plugins/inject" in scalar(item) for item in sequence(layer.root, "transformers"))
 
 
 def _patch(layer: Layer, item: yaml.Node) -> Iterator[Fragment]:
@@ -213,13 +222,17 @@ def _start(layer: Layer, body: yaml.Node) -> Start:
 
 
 def _objects(layer: Layer, path: Path, text: str, start: Start, target: yaml.Node | None) -> Iterator[Fragment]:
-    for node in compose(text):
+    for node in (node for document in compose(text) for node in _unwrapped(document)):
         kind, name = scalar(node, "kind"), scalar(node, "metadata", "name")
         if target is not None:
             kind, name = scalar(target, "kind"), scalar(target, "name")
         elif not (kind and name):
             continue
         yield Fragment(node, path, start, layer, kind, name)
+
+
+def _unwrapped(node: yaml.Node) -> list[yaml.Node]:
+    return sequence(node, "items") if scalar(node, "kind") == "List" and scalar(node, "apiVersion") == "v1" else [node]
 
 
 def plain(file: Path, text: str) -> list[Fragment]:

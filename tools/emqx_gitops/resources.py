@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from emqx_fn import wire
+from emqx_fn import GROUP, wire
 from emqx_fn.family import is_emqx_image
 from emqx_fn.graph import items, mapping
 
 WORKLOAD_KINDS = ("Deployment", "StatefulSet")
 CLUSTER_LABEL = "emqx-gitops.dev/cluster"
+_LIST = re.compile(r"""^\{?\s*["']?kind["']?:\s*["']?List\b""", re.MULTILINE)
 
 
 class Key(NamedTuple):
@@ -53,6 +55,11 @@ class Resource:
         return self.key.group == "apps" and self.key.kind in WORKLOAD_KINDS
 
     @property
+    def is_settings(self) -> bool:
+        """Whether it is an EmqxCluster or EmqxPolicy of ours."""
+        return self.key.group == GROUP
+
+    @property
     def pod_spec(self) -> dict[str, Any]:
         """The pod template's spec, which may be empty."""
         return mapping(self.data, "spec", "template", "spec")
@@ -77,6 +84,12 @@ def _runs_emqx(container: dict[str, Any]) -> bool:
 def read(text: str, source: str) -> tuple[Resource, ...]:
     """The resources of a stream, lists opened. Raises emqx_fn.problem.Refusal for what is no YAML or no object."""
     return tuple(resource for document in wire.read_stream(text, source).documents for resource in _resources(document.data, document.text))
+
+
+def opened(text: str, found: tuple[Resource, ...]) -> str:
+    """The stream that the resources were read from, with its lists opened too."""
+    has_list = _LIST.search(text) is not None
+    return "---\n".join(resource.text for resource in found) if has_list else text
 
 
 def _resources(data: dict[str, Any], text: str) -> Iterator[Resource]:

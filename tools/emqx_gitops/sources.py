@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import yaml
 
-from emqx_fn.problem import Problem
+from emqx_fn import GROUP, wire
+from emqx_fn.graph import mapping
+from emqx_fn.problem import Problem, Refusal
 from emqx_gitops import layers
 from emqx_gitops.layers import Fragment, Layer, Place
 from emqx_gitops.project import shown
+from emqx_gitops.resources import CLUSTER_LABEL, Resource
 
 _PLACE = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
 _INSIDE = re.compile(r"\+(\d+):(\d+)")  # a position in the text that is the field's value
@@ -61,6 +65,12 @@ class Origin(Protocol):
         `+line:column` in a problem's `where` counts in the text that the field holds.
         """
 
+    def settings(self, kind: str) -> list[dict[str, Any]]:
+        """Every EmqxCluster or EmqxPolicy of ours that the rendering itself need not show, topmost first."""
+
+    def stamps(self, resource: Resource) -> bool:
+        """Whether a workload must carry the stamp of the function."""
+
 
 @dataclass(frozen=True)
 class Built:
@@ -73,6 +83,22 @@ class Built:
         found = [(layer, list(layers.fragments(layer))) for layer in layers.walk(self.folder)] if problems else []
         # Positions that come from the function are those of kustomize's merged stream: nobody can open that.
         return tuple(problem._replace(where=_where(problem, _hits(problem, found))) for problem in problems)
+
+    def settings(self, kind: str) -> list[dict[str, Any]]:
+        """Those in any file of the layers, patches too, or written into a kustomization."""
+        return list(self._settings(kind))
+
+    def _settings(self, kind: str) -> Iterator[dict[str, Any]]:
+        nodes = (fragment.node for layer in layers.walk(self.folder) for fragment in layers.fragments(layer) if fragment.kind == kind)
+        for node in nodes:
+            if layers.scalar(node, "apiVersion").startswith(f"{GROUP}/"):
+                with suppress(Refusal):  # kustomize says what is wrong with it
+                    yield wire.load(yaml.serialize(node), "")
+
+    def stamps(self, resource: Resource) -> bool:
+        """Where it is made of base/, or a layer injects."""
+        ours = CLUSTER_LABEL in mapping(resource.data, "spec", "template", "metadata", "labels")
+        return ours or any(map(layers.injects, layers.walk(self.folder))) or any(self._settings("EmqxCluster"))
 
 
 @dataclass(frozen=True)
@@ -90,6 +116,14 @@ class Read:
         """Look in the text itself."""
         fragments = [fragment for file, text in self.texts for fragment in layers.plain(file, text)] if problems else []
         return tuple(problem if place_of(problem) else problem._replace(where=_where(problem, _hits_in(problem, fragments))) for problem in problems)
+
+    def settings(self, _: str) -> list[dict[str, Any]]:
+        """None: the stream holds its own."""
+        return []
+
+    def stamps(self, _: Resource) -> bool:
+        """Never: somebody else may have written it."""
+        return False
 
 
 def _where(problem: Problem, hits: Iterable[Hit]) -> str:
@@ -232,10 +266,17 @@ def _in_operations(fragment: Fragment, steps: list[str]) -> Iterator[Hit]:
     for operation in fragment.node.value:
         pointer = layers.value(operation, "path")
         parts = [part.replace("~1", "/").replace("~0", "~") for part in layers.scalar(pointer).split("/")[1:]]
-        if pointer is None or not _leads_to(parts, steps):
+        if pointer is None or not _leads_to(parts, steps) or _adds_another(operation, parts, steps):
             continue
         mark = (layers.value(operation, "value") or pointer).start_mark
         yield Hit(min(len(parts), len(steps)), fragment.layer.depth, fragment.place(mark))
+
+
+def _adds_another(operation: yaml.Node, parts: list[str], steps: list[str]) -> bool:
+    """Whether an operation adds a list entry, and not the one that the path names."""
+    added, step = layers.value(operation, "value"), steps[len(parts) - 1]
+    is_entry = layers.scalar(operation, "op") == "add" and (parts[-1] == "-" or parts[-1].isdigit())
+    return is_entry and isinstance(added, yaml.MappingNode) and not step.isdigit() and _enter(yaml.SequenceNode("", [added]), step) is None
 
 
 def _leads_to(parts: list[str], steps: list[str]) -> bool:

@@ -102,7 +102,7 @@ def _stream(name: str, texts: tuple[tuple[Path, str], ...]) -> Rendering:
 
 
 def validate(renderings: list[Rendering], kubeconform: Kubeconform, jobs: int, day: str = "", *, strict: bool = False) -> Report:
-    """The report on renderings; one that is refused already is checked no further. Waivers hold as of `day`, else of the last commit."""
+    """The report on renderings; of one that is refused already only waivers are checked. Waivers hold as of `day`, else of the last commit."""
     whole = [rendering for rendering in renderings if not rendering.problems]
     by_schema = dict(zip((id(rendering) for rendering in whole), kubeconform.validate(whole, jobs) if whole else [], strict=True))
     results = tuple(_result(rendering, by_schema.get(id(rendering), []), day) for rendering in renderings)
@@ -111,18 +111,27 @@ def validate(renderings: list[Rendering], kubeconform: Kubeconform, jobs: int, d
 
 def _result(rendering: Rendering, by_schema: list[Problem], day: str) -> Result:
     if rendering.problems:
-        return Result(rendering.name, len(rendering.resources), rendering.problems)
+        ended = rendering.located(waivers.ended(rendering, day))
+        return Result(rendering.name, len(rendering.resources), (*rendering.problems, *ended))
     unread = config_files.unread(rendering.text)
     review, checked = waivers.judge(by_rules(rendering), rendering, day, complete=not unread)
-    found = [*inventory.check(rendering.resources), *by_schema, *review.problems]
+    by_schema = _untold(by_schema, review)
+    found = [*inventory.check(rendering.resources), *(problem for problem in by_schema if problem.severity == "error"), *review.problems]
+    unchecked = [problem for problem in by_schema if problem.severity == "warning"]
     waived = zip(rendering.located(problem for problem, _ in review.waived), review.waived, strict=True)
     return Result(
         rendering.name,
-        len(rendering.resources),
+        sum(not rendering.is_set_by(resource) for resource in rendering.resources),
         rendering.located(dict.fromkeys(found)),
-        rendering.located(dict.fromkeys([*review.warnings, *unread])),
+        rendering.located(dict.fromkeys([*review.warnings, *unread, *unchecked])),
         tuple(Waived(problem, waiver, checked) for problem, (_, waiver) in waived),
     )
+
+
+def _untold(by_schema: list[Problem], review: Review) -> list[Problem]:
+    """Without the kinds that no catalog has because Kubernetes removed them, where a rule says so."""
+    told = {(problem.object, problem.path) for problem in review.problems if problem.rule == "api-version"}
+    return [problem for problem in by_schema if (problem.object, problem.path) not in told]
 
 
 def by_rules(rendering: Rendering) -> Review:
@@ -131,7 +140,7 @@ def by_rules(rendering: Rendering) -> Review:
 
     if not any(resource.is_emqx for resource in rendering.resources):
         return Review([], [], [], [])
-    return config_files.review(review(rendering.text), rendering.text)
+    return config_files.review(review(rendering.text, rendering.origin.settings("EmqxPolicy")), rendering.text)
 
 
 def crd_resources(start: Path) -> tuple[Resource, ...]:

@@ -163,11 +163,11 @@ def inline_secrets(variables: dict[str, Variable]) -> list[Problem]:
             "put it into a Secret, refer to it by valueFrom.secretKeyRef, and change the value that was published",
         )
         for variable in variables.values()
-        if variable.value and _is_clear(variable.name, variable.value)
+        if variable.value and is_clear(variable.name, variable.value)
     ]
 
 
-def _is_clear(name: str, value: str) -> bool:
+def is_clear(name: str, value: str) -> bool:
     """Whether a value holds a secret for everybody to read: by its name, by its looks, or in a member of an object."""
     if _SECRET_NAME.fullmatch(name):
         is_path = value.startswith("/") and not name.startswith("EMQX_")
@@ -182,7 +182,7 @@ def _has_clear_member(name: str, value: hocon.Value) -> bool:
         return any(_has_clear_member(f"{name}__1", item) for item in value.data)
     if value.kind == "object":
         return any(_has_clear_member(f"{name}__{key.replace('.', '__')}", item) for key, item in value.data)
-    return value.kind in ("string", "number") and _is_clear(name, value.data)
+    return value.kind in ("string", "number") and is_clear(name, value.data)
 
 
 class Evaluator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from emqx_fn import GROUP, judge
+from emqx_fn import GROUP, environment, judge
 from emqx_fn import graph as g
 from emqx_fn.case import Case, case_of
 from emqx_fn.graph import Graph, Object
@@ -205,11 +205,14 @@ _LIST_KEYS = {"containers": "name", "env": "name", "volumeMounts": "mountPath", 
 
 
 def _brief(value: Any) -> str:
-    """A value in a message, short enough to read."""
+    """A value in a message, short enough to read; never a secret, nor a container, whose variables may hold one."""
     if value is MISSING:
         return "nothing"
+    if isinstance(value, dict) and "image" in value:
+        return f"container {value.get('name')}"
     if isinstance(value, dict) and "value" in value and "name" in value:
-        return repr(str(value["value"]))
+        clear = environment.is_clear(str(value["name"]), str(value["value"]))
+        return "a value that is not shown here" if clear else repr(str(value["value"]))
     text = json.dumps(plain(value), separators=(", ", ": "), ensure_ascii=False)
     return text if len(text) <= 120 else text[:117] + "..."
 

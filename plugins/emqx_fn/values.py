@@ -60,6 +60,10 @@ _NEEDED = (
 _LIST_FOR_TEXT = r"(?:.*[._])?(?:password|passwd|cookie|servers?)"
 
 
+# Lists of names: nothing of theirs is secret, and a message that shows them helps.
+_PLAIN_LIST = r"cluster\.static\.seeds|.*\.(?:ciphers|versions)"
+
+
 def is_secret(path: str, kind: str = "") -> bool:
     """Whether a key holds something that no message may show."""
     return kind == "secret" or re.fullmatch(_SECRET, path) is not None or ("headers." in path and re.fullmatch(_HEADER, path) is not None)
@@ -293,8 +297,8 @@ def _whole(text: str) -> str:
 
 def hides(key: Key, text: str) -> bool:
     """Whether no message may show a value. What may have members may have a secret one, and so may what no table lists."""
-    holds = key.below or any(_parts(kind)[0] in ("array", "map", "object", "any") for kind in alternatives(key.type))
-    return holds or is_secret(key.path, key.type) or re.search(_HOLDS_SECRET, text) is not None
+    members = key.below or any(_parts(kind)[0] in ("array", "map", "object", "any") for kind in alternatives(key.type))
+    return (members and re.fullmatch(_PLAIN_LIST, key.path) is None) or is_secret(key.path, key.type) or re.search(_HOLDS_SECRET, text) is not None
 
 
 def _shown(key: Key, text: str) -> str:

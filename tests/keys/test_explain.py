@@ -47,7 +47,8 @@ EMQX_ADMIN_PASSWORD, in configuration files dashboard.default_user.password
     "EMQX_SECURITY_PROFILE": """\
 EMQX_SECURITY_PROFILE
   4.1 to 6.1: no such variable
-  6.2, 6.3: read by the start script
+  6.2: read by the start script; from 6.2.1 on
+  6.3: read by the start script
 """,
     "listeners.tcp.mine.enabled": """\
 EMQX_LISTENERS__TCP__MINE__ENABLED, in configuration files listeners.tcp.mine.enabled
@@ -73,7 +74,7 @@ def test_facts_are_json() -> None:
             {"families": "5.0 to 5.5", "type": "enum(a,srv)", "words": "one of a, srv", "default": "a"},
             {"families": "5.6 to 6.3", "type": "enum(a,aaaa,srv)", "words": "one of a, aaaa, srv", "default": "a"},
         ],
-        "elsewhere": [{"families": "4.1 to 4.4", "variable": "EMQX_CLUSTER__DNS__TYPE"}],
+        "elsewhere": [{"families": "4.1 to 4.3"}, {"families": "4.4", "variable": "EMQX_CLUSTER__DNS__TYPE"}],
         "set_by_plugin_from": "spec.discovery.recordType",
     }
 

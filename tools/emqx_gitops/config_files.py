@@ -88,8 +88,12 @@ def _check(stream: str) -> Iterator[_Found]:
 
 
 def _mounted(stream: str) -> Iterator[tuple[Case, _File]]:
-    graph = Graph(read_stream(stream).documents, final=True)
-    for workload in g.candidates(graph):
+    try:
+        graph = Graph(read_stream(stream).documents, final=True)
+        found = g.candidates(graph)
+    except Refusal:
+        return  # what is wrong there has been said
+    for workload in found:
         try:
             case = case_in(graph, workload)
             yield from [(case, file) for file in _files(case)]

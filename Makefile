@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := all
 .SUFFIXES:
-.PHONY: all setup dev link uninstall render validate test test-cluster cluster-tools e2e bench lint format schema update-goldens clean help
+.PHONY: all setup dev crane link uninstall render validate test test-cluster cluster-tools e2e bench lint format schema update-goldens clean help
 
 # What a person may name on the command line: make KUSTOMIZE=/path/to/kustomize
 PYTHON ?=
@@ -31,6 +31,10 @@ VENV := .venv/bin
 EMQX_GITOPS := $(VENV)/emqx-gitops
 NEEDS_CLUSTER_TOOLS := tests/cluster tests/parity
 NEEDS_SYNC_TOOLS := tests/e2e
+# Containers run only on Linux and as root; elsewhere the tests that need it say so, and what they need is not built.
+E2E_PROGRAMS = if [ "$$(uname) $$(id -u)" = "Linux 0" ]; then echo e2e; else echo sync; fi
+# Stories at once, each with a control plane of its own.
+E2E_PROCESSES := 3
 NOT_WITHOUT_TOOLS := $(patsubst %,--ignore=%,$(NEEDS_CLUSTER_TOOLS) $(NEEDS_SYNC_TOOLS))
 
 # The first Python that is new enough; set -- keeps a path with blanks in one piece.
@@ -55,6 +59,9 @@ setup: ## Python packages, kustomize, kubeconform, and the links by which kustom
 dev: ## setup, and what tests and checks need
 	$(BOOTSTRAP) --dev
 
+crane: ## setup, and the program that `emqx-gitops publish --oci` needs
+	$(BOOTSTRAP) --crane
+
 link: setup ## make the links; FORCE=1 takes over those that lead elsewhere
 
 uninstall: ## remove the links that lead to this clone
@@ -75,12 +82,15 @@ cluster-tools: dev ## build etcd, kube-apiserver and older kustomizes for test-c
 test-cluster: cluster-tools ## the tests against a real API server, kubectl and older kustomizes
 	@$(VENV)/python -m pytest $(NEEDS_CLUSTER_TOOLS) $(ARGS)
 
-e2e: dev ## from a commit to a running cluster, with Flux and Argo CD (an hour the first time, to build them)
-	@$(VENV)/python tests/tools/build.py sync
-	@$(VENV)/python -m pytest $(NEEDS_SYNC_TOOLS) $(ARGS)
+# No link leads to a clone from which only tests ran.
+e2e: LINKS = no
+e2e: dev ## from a commit to a running cluster: Flux, Argo CD, members that really run (an hour the first time, to build it all)
+	@$(VENV)/python tests/tools/build.py "$$($(E2E_PROGRAMS))"
+	@$(VENV)/python -m pytest $(NEEDS_SYNC_TOOLS) --numprocesses=$(E2E_PROCESSES) $(ARGS)
 
-bench: dev ## measure the function and whole builds against their floors
+bench: dev ## measure the function, whole builds and a review against their floors
 	@$(VENV)/python tests/bench/bench.py $(ARGS)
+	@$(VENV)/python tests/bench/review.py $(ARGS)
 
 lint: dev ## every check on code, YAML and workflows
 	@$(VENV)/ruff check .
@@ -88,6 +98,7 @@ lint: dev ## every check on code, YAML and workflows
 	@$(VENV)/mypy
 	@$(VENV)/lint-imports
 	@$(VENV)/yamllint --strict .
+	@$(VENV)/hadolint Dockerfile
 	@if [ -d .github/workflows ]; then .tools/bin/actionlint -color && $(VENV)/zizmor --offline --quiet .github; fi
 	@$(EMQX_GITOPS) schema --check
 

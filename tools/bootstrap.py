@@ -295,6 +295,7 @@ PROGRAMS = {
     "kustomize": "sigs.k8s.io/kustomize/kustomize/v5",
     "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform",
     "actionlint": "github.com/rhysd/actionlint/cmd/actionlint",
+    "crane": "github.com/google/go-containerregistry/cmd/crane",
 }
 
 
@@ -423,6 +424,7 @@ def plan(arguments: argparse.Namespace) -> list[Step]:
     python = python_step(_running_interpreter(), arguments.python_asked)
     wanted = [name for name, asked in (("kustomize", arguments.kustomize), ("kubeconform", arguments.kubeconform)) if not asked]
     wanted += ["actionlint"] if arguments.dev else []
+    wanted += ["crane"] if arguments.dev or arguments.crane else []
     steps = [python, *([dev_step(python)] if arguments.dev else [])]
     return steps + _go_steps(wanted, arguments.go) if wanted else steps
 
@@ -491,6 +493,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--go", default="", metavar="PATH", help="build with this Go instead of the pinned one")
     parser.add_argument("--python-asked", action="store_true", help="this Python was asked for: make the virtualenv anew if it has another")
     parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
+    parser.add_argument("--crane", action="store_true", help="also what `emqx-gitops publish --oci` needs")
     parser.add_argument("--no-links", action="store_true", help="make no links outside this folder")
     parser.add_argument("--force-links", action="store_true", help="take over links that lead elsewhere")
     parser.add_argument("--check", action="store_true", help="only name what is missing or out of date")

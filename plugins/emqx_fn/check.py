@@ -5,8 +5,8 @@ from __future__ import annotations
 from emqx_fn import graph as g
 from emqx_fn.case import Case
 from emqx_fn.discovery import DASHED_IP, IP, Broken, Member, Unknown
+from emqx_fn.environment import is_replicant
 from emqx_fn.family import Version
-from emqx_fn.graph import Graph, Object
 from emqx_fn.problem import Problem
 from emqx_fn.settings import OTHER_STRATEGIES, Settings
 
@@ -52,10 +52,10 @@ def _asked_by_name(s: Settings) -> str:
 class Checker:
     """Applies the rules to one workload and its settings."""
 
-    def __init__(self, graph: Graph, workload: Object, container: dict[str, Any], s: Settings, *, replicant: bool = False) -> None:
-        self.graph = graph
-        self.workload, self.container, self.s, self.replicant = workload, container, s, replicant
-        self.claims = g.claim_templates(workload)
+    def __init__(self, case: Case) -> None:
+        self.case, self.graph, self.s = case, case.graph, case.s
+        self.workload, self.container, self.replicant = case.workload, case.container, is_replicant(case.env)
+        self.claims = g.claim_templates(self.workload)
         self.problems: list[Problem] = []
 
     def bad(self, rule: str, path: str, message: str, fix: str, object: str = "") -> None:
@@ -143,7 +143,7 @@ class Checker:
 
     def licence(self) -> None:
         s = self.s
-        if s.family.single_node_license and s.replicas > 1 and not s.licensed:
+        if s.family.single_node_license and s.replicas > 1 and not s.licensed and not self.may_be_licensed():
             got = "the default one" if "spec.license" in s.by_hand else "none"
             message = f"expected a licence: EMQX {s.version} starts {s.replicas} members only with a key that allows a cluster; got {got}"
             fix = "set spec.license.secretKeyRef, or {type: evaluation} for a trial, or replicas: 1, or use EMQX 5.8"
@@ -154,6 +154,14 @@ class Checker:
         if s.license and s.edition == "community":
             message = f"expected no licence: the community edition of EMQX {s.version} ignores it"
             self.bad("license-unknown", "spec.license.secretKeyRef", message, "remove spec.license, or use the image emqx/emqx-enterprise", s.config)
+
+    def may_be_licensed(self) -> bool:
+        """Whether the key may come from a file, or from a Secret that holds variables."""
+        try:
+            Member(self.case).key("LICENSE__KEY")
+        except Unknown:
+            return True
+        return False
 
     def listeners(self) -> None:
         s = self.s

@@ -64,7 +64,7 @@ class Member:
         self.old = self.version < (5, 0, 0)
         self.env = _environment(case)
         self._keys = {name.upper(): name for name in self.env if name.startswith("EMQX_")}  # configuration keys know no case
-        self._hidden = _hidden(case)
+        self._hidden = environment.hidden(case.graph, case.workload, case.container)
         self._file = next((place for place in _files(case)), "") or next((name for name in _ROOTS if name in self._keys and not self.old), "")
         self.namespace = case.workload.namespace or self._namespace()
 
@@ -396,18 +396,6 @@ def _environment(case: Case) -> dict[str, Variable]:
     said = g.text(case.workload.data, "spec", "template", "metadata", "annotations", DISCOVERY_ANNOTATION)
     means = service.name if service and said in service.names else said
     return case.env if means == (service.name if service else "") else environment.final(case.graph, case.workload, case.container, means)
-
-
-def _hidden(case: Case) -> str:
-    """Where variables may come from that the build does not show."""
-    if case.container.get("command"):
-        return "the container's own command"
-    for source in g.items(case.container, "envFrom"):
-        for kind, reference in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
-            name = g.text(source, reference, "name")
-            if name and case.graph.resolve(kind, name, case.workload) is None:
-                return f"{kind}/{name}, which is not in the build"
-    return ""
 
 
 def _files(case: Case) -> list[str]:

@@ -21,18 +21,26 @@ else:
 DISCOVERY_ANNOTATION = "emqx-gitops.dev/discovery-service"
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][-A-Za-z0-9_.]*)\)")
 _SECRET_NAME = re.compile(
-    r"EMQX_(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|COOKIE|SECRET|TOKEN|LICENSE__KEY|_API_KEY|PRIVATE_KEY|SECRET_ACCESS_KEY|HEADERS__(?:PROXY_)?AUTHORIZATION)"
+    r"EMQX_(?:.*_)?(?:PASSWORD|PASSWD|PASSPHRASE|PASSCODE|COOKIE|SECRET|TOKEN|LICENSE__KEY|_API_KEY|PRIVATE_KEY|SECRET_ACCESS_KEY)"
+    r"|EMQX_.*__HEADERS__(?:.*[_-])?(?:AUTHORIZATION|API[_-]KEY|TOKEN|COOKIE)"
     # What is not EMQX's: X_SECRET and X_COOKIE are as often the name of one.
-    r"|(?:(?!EMQX_).*_)?(?:PASSWORD|PASSWD|PASSPHRASE|TOKEN|API_KEY|CLIENT_SECRET|SECRET_KEY|SECRET_ACCESS_KEY|PRIVATE_KEY|ERLANG_COOKIE)",
+    r"|(?:(?!EMQX_).*_)?(?:PASSWORD|PASSWD|PASSPHRASE|TOKEN|API_KEY|CLIENT_SECRET|SECRET_KEY|SECRET_ACCESS_KEY|PRIVATE_KEY|(?:ERLANG|RELEASE)_COOKIE)"
+    r"|PGPASSWORD|MYSQL_PWD|REDISCLI_AUTH",
     re.IGNORECASE,
 )
 # References, what others put in place of a value, and words that are none.
 _NO_SECRET = (
-    r'(?s)"?(?:|true|false|yes|no|on|off|none|null|\d{1,9}|default|evaluation|file://.*'
-    r'|.*\$\([\w.-]+\).*|.*\$\{[^}]+\}.*|<[^<>]*>|ENC\[.*|ref\+.*|vault:.*)"?'
+    r'(?s)"?(?:|true|false|yes|no|on|off|none|null|default|evaluation|\*+|file://.*'
+    r'|.*\$\([\w.-]+\).*|.*\$\{[^}]+\}.*|.*\{\{.+\}\}.*|<[^<>]*>|ENC\[.*|ref\+.*|vault:.*)"?'
 )
-_TELLTALES = ("://", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-")
-_TELLTALE = r"://[^\s/?#@:]*:[^\s/?#@$<]+@|\b(?:gh[pos]|github_pat)_\w{20,}|\bglpat-[\w-]{20,}|\bxox[bp]-[\w-]{10,}"
+# Of what is not EMQX's, and of keys: a file, or how many there may be.
+_PATH = r"(?:~|\.{1,2})?/.*|[\w./-]+\.(?:pem|key|txt)"
+_COUNT = r"\d{1,9}"
+_TELLTALES = ("://", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "earer ", "Basic ", "AccountKey=", "AccessKey=")
+_TELLTALE = (
+    r"://[^\s/?#@:]*:[^\s/?#@$<]+@|\b(?:gh[pos]|github_pat)_\w{20,}|\bglpat-[\w-]{20,}|\bxox[bp]-[\w-]{10,}"
+    r"|\b[Bb]earer [\w.~+/-]{16,}|\bBasic (?=[A-Za-z+/]*[0-9=])[A-Za-z0-9+/]{8,}|(?:Account|Access)Key=[\w+/]{16,}"
+)
 
 
 class Variable(NamedTuple):
@@ -109,6 +117,21 @@ def final(graph: Graph, workload: Object, container: dict[str, Any], service: st
     return found
 
 
+def hidden(graph: Graph, workload: Object, container: dict[str, Any]) -> str:
+    """Where variables of EMQX may come from that the build does not show, in words; empty where it shows all."""
+    if container.get("command"):
+        return "the container's own command"
+    for source in items(container, "envFrom"):
+        prefix = text(source, "prefix")
+        if not (prefix.startswith("EMQX_") or "EMQX_".startswith(prefix)):
+            continue
+        for kind, reference in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
+            name = text(source, reference, "name")
+            if name and graph.resolve(kind, name, workload) is None:
+                return f"{kind}/{name}, which is not in the build"
+    return ""
+
+
 def _config_map(graph: Graph, workload: Object, variable: Variable) -> Object | None:
     """The ConfigMap of the build that an entry takes one key of."""
     return graph.resolve("ConfigMap", text(variable.source, "configMapKeyRef", "name"), workload)
@@ -170,11 +193,23 @@ def inline_secrets(variables: dict[str, Variable]) -> list[Problem]:
 def is_clear(name: str, value: str) -> bool:
     """Whether a value holds a secret for everybody to read: by its name, by its looks, or in a member of an object."""
     if _SECRET_NAME.fullmatch(name):
-        is_path = value.startswith("/") and not name.startswith("EMQX_")
-        return not is_path and not re.fullmatch(_NO_SECRET, value)
+        return not re.fullmatch(_NO_SECRET, value) and not _is_elsewhere(name.upper(), value)
     if any(part in value for part in _TELLTALES) and re.search(_TELLTALE, value):
         return True
     return name.startswith("EMQX_") and value.lstrip()[:1] in ("{", "[") and _has_clear_member(name, hocon.read(value))
+
+
+def discreet(text: str) -> str:
+    """Words for a person, without what the looks give away as a secret."""
+    hidden = re.sub(r"://[^\s'\"]*@", "://…@", text) if "://" in text else text
+    return re.sub(_TELLTALE, "…", hidden) if any(part in hidden for part in _TELLTALES) else hidden
+
+
+def _is_elsewhere(name: str, value: str) -> bool:
+    """Whether the value only says where a secret is, or is too little to be one."""
+    is_foreign = not name.startswith("EMQX_")
+    is_file = (is_foreign or name.endswith("PRIVATE_KEY")) and re.fullmatch(_PATH, value) is not None
+    return is_file or (is_foreign and re.fullmatch(_COUNT, value) is not None)
 
 
 def _has_clear_member(name: str, value: hocon.Value) -> bool:

@@ -66,6 +66,9 @@ class Family(NamedTuple):
     dashboard_password: str
     api_secret: str  # variable of the default API credentials' secret, which ship as admin/public
     status_path: str  # answers without authentication
+    nodes_path: str  # of the HTTP API: the nodes that a member knows, and which of them run
+    api_user: str  # variable of the name that goes with `api_secret`, or with the dashboard's password where the HTTP API takes that
+    api_key_file: str  # variable of the file whose API keys a member takes over at each start; empty: none
     mount: Mount
     pre_stop: tuple[str, ...]  # the container's first process ignores TERM
     license_variable: str
@@ -99,6 +102,9 @@ _EMQX_4_1 = Family(
     dashboard_password="EMQX_DASHBOARD__DEFAULT_USER__PASSWORD",
     api_secret="EMQX_MANAGEMENT__DEFAULT_APPLICATION__SECRET",
     status_path="/status",
+    nodes_path="/api/v4/nodes",
+    api_user="EMQX_MANAGEMENT__DEFAULT_APPLICATION__ID",
+    api_key_file="",
     # The images of these releases keep loaded_plugins in data/: an empty volume over it would start without HTTP API and dashboard.
     mount=Mount("/opt/emqx/data/mnesia", "mnesia"),
     # start.sh is the first process and has no TERM trap: without this the kubelet kills the broker after the grace period.
@@ -142,10 +148,13 @@ _CHANGES: tuple[tuple[Version, dict[str, Any]], ...] = (
             "dashboard_password": "EMQX_DASHBOARD__DEFAULT_PASSWORD",
             "api_secret": "",
             "status_path": "/api/v5/status",
+            "nodes_path": "/api/v5/nodes",
+            "api_user": "EMQX_DASHBOARD__DEFAULT_USERNAME",
             "license_variable": "EMQX_LICENSE__KEY",
         },
     ),
     (Version(5, 0, 10), {"status_path": "/status"}),
+    (Version(5, 0, 14), {"api_key_file": "EMQX_API_KEY__BOOTSTRAP_FILE"}),
     (Version(5, 0, 18), {"quic_tls": "EMQX_LISTENERS__{type}__{name}__SSL_OPTIONS__"}),
     (Version(5, 1, 0), {"listener_enable": "EMQX_LISTENERS__{type}__{name}__ENABLE"}),
     (Version(5, 3, 1), {"rpc_listen": (("EMQX_RPC__LISTEN_ADDRESS", "::"), ("EMQX_RPC__IPV6_ONLY", "true"))}),

@@ -24,6 +24,10 @@ PREVIOUS_NAMESPACES = "internal.config.kubernetes.io/previousNamespaces"
 PREVIOUS_KINDS = "internal.config.kubernetes.io/previousKinds"
 SUFFIXES = "internal.config.kubernetes.io/suffixes"
 WORKLOADS = ("Deployment", "StatefulSet")
+NAME_LABEL = "app.kubernetes.io/name"
+CLUSTER_LABEL = "emqx-gitops.dev/cluster"  # its value follows the workload's name
+TEMPLATE_LABEL = "emqx-gitops.dev/template"  # on pods: the fingerprint of their template
+CHECK = "emqx-cluster-formed"  # what the objects of base/cluster-formed are labelled as
 
 
 def mapping(data: Any, *path: str) -> dict[str, Any]:
@@ -204,10 +208,26 @@ def _services_of(graph: Graph, workload: Object) -> list[Object]:
     return [
         service
         for service in graph.objects("Service", words)
-        if selects(mapping(service.data, "spec", "selector"), labels)
+        if TEMPLATE_LABEL not in mapping(service.data, "spec", "selector")  # the check's own: neither for clients nor for members
+        and selects(mapping(service.data, "spec", "selector"), labels)
         and (service.namespace == workload.namespace or (graph.final and together(service, workload)))
         and near(graph, service, workload)
     ]
+
+
+def check_of(graph: Graph, workload: Object) -> Object | None:
+    """The Job that asks the members of a workload whether they found each other; None where the build has none for it."""
+    return part_of_check(graph, workload, "Job")
+
+
+def part_of_check(graph: Graph, workload: Object, kind: str) -> Object | None:
+    """The object of this kind that base/cluster-formed brought for a workload."""
+    cluster = pod_labels(workload).get(CLUSTER_LABEL)
+    for found in graph.objects(kind, [CHECK]) if cluster else ():
+        labels = mapping(found.data, "metadata", "labels")
+        if (labels.get(NAME_LABEL), labels.get(CLUSTER_LABEL)) == (CHECK, cluster) and together(found, workload) and near(graph, found, workload):
+            return found
+    return None
 
 
 def near(graph: Graph, found: Object, workload: Object) -> bool:
@@ -215,8 +235,8 @@ def near(graph: Graph, found: Object, workload: Object) -> bool:
 
     With two copies of one base in one build only the layers tell them apart, until kustomize fixes names and labels at its very end.
     """
-    labels = pod_labels(workload)
-    twins = (other for other in candidates(graph) if other is not workload and pod_labels(other) == labels)
+    labels = {**pod_labels(workload), TEMPLATE_LABEL: ""}
+    twins = (other for other in candidates(graph) if other is not workload and {**pod_labels(other), TEMPLATE_LABEL: ""} == labels)
     return found.same_layers(workload) or all(other.same_layers(workload) for other in twins)
 
 

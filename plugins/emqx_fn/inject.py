@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from emqx_fn import graph as g
 from emqx_fn import plan
-from emqx_fn.environment import DISCOVERY_ANNOTATION, Evaluator, Variable, container_path, entry_of, env_path, unresolved
+from emqx_fn.environment import DISCOVERY_ANNOTATION, Evaluator, Variable, container_path, entry_of, env_path, unquoted, unresolved
 from emqx_fn.family import DISCOVERY_VARIABLES
 from emqx_fn.graph import Graph, Object
 from emqx_fn.problem import Problem
@@ -113,11 +113,16 @@ class Injector:
     def compare(self, entry: plan.Entry, variable: Variable, evaluator: Evaluator) -> None:
         if entry.default or (entry.value == "$(POD_NAMESPACE)" and not self.workload.namespace):
             return  # which namespace is right, the build does not say
-        expected, got = evaluator.expand(entry.value) if entry.source is None else "", evaluator.expand(variable.value or "")
+        expected, got = evaluator.expand(entry.value) if entry.source is None else "", self.as_read(variable, evaluator)
         same = variable.source == entry.source if entry.source else variable.value is not None and expected == got
         if not same and not (entry.name.endswith("BIND") and got in (entry.value.rpartition(":")[2], f":{entry.value.rpartition(':')[2]}")):
             shown_value = "a reference" if variable.value is None else repr(variable.value)
             self.contradiction(variable.object, variable.path, repr(entry.value) if entry.source is None else "the pod's own field", shown_value, entry.why)
+
+    def as_read(self, variable: Variable, evaluator: Evaluator) -> str:
+        """The value by hand as EMQX takes it: from 5.0 on a key's value is HOCON, while a script's variable is text."""
+        value = evaluator.expand(variable.value or "")
+        return unquoted(value) if self.s.version.major >= 5 and "__" in variable.name else value
 
     def removed_by_hand(self, entry: plan.Entry) -> None:
         path = env_path(self.container, entry.name)
@@ -246,8 +251,7 @@ class Injector:
         return port.name
 
     def probes(self) -> None:
-        status = next(port for port in plan.ports(self.s) if port.name == self.s.family.status_port)
-        for name, probe in plan.probes(self.s, self.port_name(status)).items():  # type: ignore[arg-type]
+        for name, probe in plan.probes(self.s, self.port_name(plan.status_port(self.s))).items():  # type: ignore[arg-type]
             path = container_path(self.container, name)
             if self.record.by_hand(self.workload, path) is not MISSING and self.record.last(self.workload, (*path, "httpGet", "path")) is MISSING:
                 self.probe_by_hand(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from emqx_fn import api_versions, chain, exposure, leaks, permissions, pods, rbac, scale, variables
 from emqx_fn.case import Case
 from emqx_fn.check import Checker, identity
-from emqx_fn.environment import is_replicant
 from emqx_fn.problem import Problem
 
 # With one of these the members find each other by other names, or not at all: the broken link has been named.
@@ -20,7 +19,7 @@ _BREAKS = frozenset(
 
 def problems(case: Case, known: list[Problem]) -> list[Problem]:
     """Why the cluster must not be deployed as it stands; `known` is what is wrong with it already."""
-    found = identity(case) + Checker(case.graph, case.workload, case.container, case.s, replicant=is_replicant(case.env)).check()
+    found = identity(case) + Checker(case).check()
     for rules in (pods, scale, leaks, exposure, rbac, permissions):
         found += rules.check(case)
     found += [problem for problem in variables.check(case.s.version, case.s.edition, case.env) if named(problem) not in case.own]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from emqx_fn import environment, plan
 from emqx_fn import graph as g
-from emqx_fn import plan
 from emqx_fn.case import Case
 from emqx_fn.environment import Variable
 from emqx_fn.graph import Object
@@ -67,7 +67,7 @@ class Lead(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """A cluster's listeners and the ways to them. Not `complete`: a file or an object sets some, so a missing setting proves nothing."""
+    """A cluster's listeners and the ways to them. Not `complete`: a file, an object or a Secret elsewhere sets some, so a missing one proves nothing."""
 
     case: Case
     sockets: list[Socket]
@@ -174,7 +174,9 @@ def _sockets(case: Case) -> tuple[list[Socket], bool]:
         else:
             complete = False  # a listener, or all of a type, as one object
     found = [_socket(case, stem, settings, known=complete) for stem, settings in groups.items()]
-    return [socket for socket in found if socket], complete and all(found)
+    # What a Secret from elsewhere may set it seldom does: the usual addresses are taken for granted, and nothing that needs all is said.
+    hidden = environment.hidden(case.graph, case.workload, case.container)
+    return [socket for socket in found if socket], complete and all(found) and not hidden
 
 
 def _socket(case: Case, stem: str, settings: dict[str, Variable], *, known: bool) -> Socket | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from emqx_fn import graph as g
 from emqx_fn import plan
-from emqx_fn.graph import Graph, Object
+from emqx_fn.graph import CLUSTER_LABEL, Graph, Object
 from emqx_fn.problem import Problem
 from emqx_fn.record import MISSING, Record, get, put, shown
 from emqx_fn.settings import Settings
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from emqx_fn.record import Path
-
-CLUSTER_LABEL = "emqx-gitops.dev/cluster"
 
 
 class Network:

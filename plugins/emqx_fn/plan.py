@@ -21,6 +21,7 @@ RPC_PORT = 5369
 _PORT_NAMES = {"tcp": "mqtt", "ssl": "mqtts", "ws": "ws", "wss": "wss", "quic": "mqtt-quic"}
 _DEFAULT_PORTS = {"tcp": 1883, "ssl": 8883, "ws": 8083, "wss": 8084}
 LICENSE_FILE = "/opt/emqx/etc/emqx.lic"
+API_KEYS = "/opt/emqx/keys"  # not below etc/, where a file could hold settings
 
 
 class Entry(NamedTuple):
@@ -176,6 +177,8 @@ def _dashboard(s: Settings) -> list[Entry]:
     entries.append(Entry(f.dashboard_password, source=_secret(s.password), why=f"as {s.config} says at spec.dashboard.password", default=True))
     if f.api_secret:
         entries.append(Entry(f.api_secret, source=_secret(s.password), why="the HTTP API's own credentials, else admin/public", default=True))
+    if s.api_key:
+        entries.append(Entry(f.api_key_file, f"{API_KEYS}/api-key", why="the API keys of spec.dashboard.apiKey, which may hold yours too"))
     return entries
 
 
@@ -197,6 +200,11 @@ def ports(s: Settings) -> list[Port]:
     if s.family.management_port:
         result.append(Port("mgmt", s.family.management_port))
     return [*result, Port("erlang", ERLANG_PORT), Port("rpc", RPC_PORT)]
+
+
+def status_port(s: Settings) -> Port:
+    """The port that answers the probes, and on which the HTTP API is."""
+    return next(port for port in ports(s) if port.name == s.family.status_port)
 
 
 def port_name(listener: Listener) -> str:
@@ -232,13 +240,16 @@ def tls_path(listener: Listener) -> str:
 
 
 def secret_volumes(s: Settings) -> list[Volume]:
-    """Certificates of the listeners, and the licence file of 4.x Enterprise."""
+    """Certificates of the listeners, API keys, and the licence file of 4.x Enterprise."""
     result = []
     for listener in s.listeners:
         if listener.secret:
             name = f"tls-{listener.name}"
             mount = {"name": name, "mountPath": tls_path(listener), "readOnly": True}
             result.append(Volume(name, {"secret": {"secretName": listener.secret}}, mount))
+    if s.api_key:
+        source = {"secret": {"secretName": s.api_key.name, "items": [{"key": s.api_key.key, "path": "api-key"}]}}
+        result.append(Volume("api-key", source, {"name": "api-key", "mountPath": API_KEYS, "readOnly": True}))
     if s.license and not s.family.license_variable:
         source = {"secret": {"secretName": s.license.name, "items": [{"key": s.license.key, "path": "emqx.lic"}]}}
         mount = {"name": "license", "mountPath": LICENSE_FILE, "subPath": "emqx.lic", "readOnly": True}

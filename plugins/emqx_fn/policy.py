@@ -17,6 +17,7 @@ from emqx_fn.record import MISSING, Record, shown
 from emqx_fn.run import RENDERED_FOR, RENDERED_SPEC, apply, as_it_stands, is_settings, not_empty, plain, read_record, resolve, unique
 from emqx_fn.settings import Settings
 from emqx_fn.spec import Spec, Waiver, parse_policy, parse_spec
+from emqx_fn.values import holds_secret
 from emqx_fn.wire import Document, dump, load, read_stream
 
 TYPE_CHECKING = False
@@ -73,6 +74,8 @@ def _review(documents: list[Document], policies: Sequence[dict[str, Any]], *, ad
             _judge(_Target(graph, workload, settings.get(workload.name)), allow, result, advice=advice)
         except Refusal as refusal:
             result.problems.extend(refusal.problems)
+    for job in graph.objects("Job", [g.CHECK]):
+        result.problems.extend(_not_rendered(job))
     return result._replace(problems=unique(result.problems), warnings=unique(result.warnings))
 
 
@@ -94,12 +97,10 @@ def _judge(target: _Target, allow: tuple[Waiver, ...], result: Review, *, advice
     found = _check_workload(target, spec, result.warnings if advice else None)
     waivers = (*allow, *spec.allow)
     result.allow.extend(spec.allow)
-    for problem in unique(found):
-        waiver = next((waiver for waiver in waivers if waiver.covers(problem)), None)
-        if waiver is None:
-            result.problems.append(problem)
-        else:
-            result.waived.append((problem, waiver))
+    stays = [problem for problem in found if not any(waiver.covers(problem) for waiver in waivers)]
+    result.problems.extend(unique(stays))
+    for problem in unique([problem for problem in found if problem not in stays]):
+        result.waived.append((problem, next(waiver for waiver in waivers if waiver.covers(problem))))
 
 
 def _copy(document: Document) -> Document:
@@ -139,7 +140,8 @@ def _not_rendered(workload: Object) -> list[Problem]:
 def _check_workload(target: _Target, spec: Spec, warnings: list[Problem] | None) -> list[Problem]:
     graph, workload, own = target
     stamp = workload.annotation(RENDERED_SPEC)
-    not_rendered = _not_rendered(workload)
+    job = g.check_of(graph, workload)
+    not_rendered = _not_rendered(workload) or (_not_rendered(job) if job else [])
     if not_rendered:
         return not_rendered
     record = read_record(own) if own else Record()
@@ -162,7 +164,7 @@ def _check_workload(target: _Target, spec: Spec, warnings: list[Problem] | None)
     return problems + [problem for document in graph.documents[added:] for problem in _would_add(document)]
 
 
-_WRITTEN_KINDS = frozenset({"Deployment", "StatefulSet", "Role", "RoleBinding"})
+_WRITTEN_KINDS = frozenset({"Deployment", "StatefulSet", "Role", "RoleBinding", "Job"})
 # Fields that a person may change or leave out above the layer that runs the plugin; the members find each other all the same.
 _FREE = ("startupProbe", "readinessProbe", "livenessProbe", f"{GROUP}/rendered-", RENDERED_SPEC)
 
@@ -211,8 +213,8 @@ def _brief(value: Any) -> str:
     if isinstance(value, dict) and "image" in value:
         return f"container {value.get('name')}"
     if isinstance(value, dict) and "value" in value and "name" in value:
-        clear = environment.is_clear(str(value["name"]), str(value["value"]))
-        return "a value that is not shown here" if clear else repr(str(value["value"]))
+        hidden = environment.is_clear(str(value["name"]), str(value["value"])) or holds_secret(str(value["value"]))
+        return "a value that is not shown here" if hidden else repr(str(value["value"]))
     text = json.dumps(plain(value), separators=(", ", ": "), ensure_ascii=False)
     return text if len(text) <= 120 else text[:117] + "..."
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from emqx_fn import graph as g
 from emqx_fn.case import Case
-from emqx_fn.graph import PREFIXES, PREVIOUS_KINDS, PREVIOUS_NAMES, PREVIOUS_NAMESPACES, SUFFIXES, Graph, Object
+from emqx_fn.graph import CLUSTER_LABEL, PREFIXES, PREVIOUS_KINDS, PREVIOUS_NAMES, PREVIOUS_NAMESPACES, SUFFIXES, Graph, Object
 from emqx_fn.inject import PLACEHOLDER
-from emqx_fn.network import CLUSTER_LABEL
 from emqx_fn.problem import Problem
 from emqx_fn.record import MISSING, Record, get, put
 from emqx_fn.settings import Settings

@@ -8,7 +8,8 @@ import re
 from emqx_fn import API_VERSION, GROUP, __version__, judge
 from emqx_fn import graph as g
 from emqx_fn.case import Case, case_of
-from emqx_fn.environment import by_hand, inline_secrets
+from emqx_fn.environment import by_hand, discreet, inline_secrets
+from emqx_fn.formed import Formed, left_over
 from emqx_fn.graph import Graph, Object
 from emqx_fn.inject import Injector
 from emqx_fn.isolation import members_apart
@@ -45,6 +46,7 @@ def inject(documents: list[Document], config: dict[str, Any]) -> list[Document]:
             problems += _cluster(graph, found, taken)
         except Refusal as refusal:
             problems += refusal.problems
+    problems += left_over(graph)
     if problems:
         raise Refusal(unique(problems))
     return graph.documents
@@ -62,14 +64,15 @@ _ABOUT_VALUE = (*ABOUT_VARIABLES, "contradiction", "inline-secret", "invalid-val
 
 
 def unique(problems: list[Problem]) -> list[Problem]:
-    """One problem a field: a wrong value is also not the derived one, and saying so twice helps nobody."""
+    """One problem a field: a wrong value is also not the derived one, and saying so twice helps nobody. No secret by its looks is in them."""
     first: dict[tuple[str, str, str], Problem] = {}
     for problem in problems:
         slot = "value" if problem.path and problem.rule in _ABOUT_VALUE else problem.lines()
         told = first.get((problem.object, problem.path, slot))
         if told and told.rule == "inline-secret" and problem.rule == "other-family":
             slot = "name"  # the secret has to move, and to another variable
-        first.setdefault((problem.object, problem.path, slot), problem)
+        shown = problem._replace(message=discreet(problem.message), fix=discreet(problem.fix))
+        first.setdefault((problem.object, problem.path, slot), shown)
     return list(first.values())
 
 
@@ -157,9 +160,12 @@ def apply(graph: Graph, workload: Object, container: dict[str, Any], resolved: S
     network = Network(graph, workload, resolved, record, injector.port_name)
     network.publish()
     access.grant()
-    record.forget([workload, *g.services_of(graph, workload), *network.policies()])
+    formed = Formed(injector)
+    formed.fill(network.policies())
+    record.forget([workload, *g.services_of(graph, workload), *network.policies(), *([formed.job] if formed.job else [])])
     injector.order_ports()
-    problems = injector.problems + network.problems + access.problems + _apart(graph, workload, injector, resolved)
+    formed.stamp()
+    problems = injector.problems + network.problems + access.problems + formed.problems + _apart(graph, workload, injector, resolved)
     return problems + judge.problems(case_of(graph, workload, container, resolved, injector.own), problems)
 
 

@@ -100,12 +100,7 @@ def _no_cookie(case: Case) -> list[Problem]:
 def _may_come_from_elsewhere(case: Case) -> bool:
     """Whether a file, a script or an object outside the build could hold the cookie."""
     etc = any(g.text(mount, "mountPath").startswith("/opt/emqx/etc") for mount in g.items(case.container, "volumeMounts"))
-    return etc or "command" in case.container or "EMQX_ETC_DIR" in case.env or any(_outside(case, source) for source in g.items(case.container, "envFrom"))
-
-
-def _outside(case: Case, source: dict[str, Any]) -> bool:
-    kinds = (("ConfigMap", "configMapRef"), ("Secret", "secretRef"))
-    return not any(case.graph.resolve(kind, g.text(source, reference, "name"), case.workload) for kind, reference in kinds)
+    return etc or "EMQX_ETC_DIR" in case.env or bool(environment.hidden(case.graph, case.workload, case.container))
 
 
 def _other_cookie(case: Case, given: Variable) -> list[Problem]:

@@ -44,6 +44,7 @@ class Settings(NamedTuple):
     service: Object | None  # the Service that members find each other through
     cookie: SecretKey
     password: SecretKey
+    api_key: SecretKey | None  # of the HTTP API, for the releases that take it from a file
     license: SecretKey | None
     evaluation: bool
     autoclean: str | None
@@ -112,6 +113,7 @@ class Resolver:
             service=service,
             cookie=spec.cookie or SecretKey(f"{workload.name}-cookie", "cookie"),
             password=spec.password or SecretKey(f"{workload.name}-dashboard", "password"),
+            api_key=self.api_key(rules),
             license=key,
             evaluation=evaluation,
             autoclean=spec.autoclean,
@@ -194,6 +196,15 @@ class Resolver:
         match = _DOMAIN.fullmatch(variable.value or "") if variable else None
         return self.spec.cluster_domain or (match[1].rstrip(".") if match else "cluster.local")
 
+    def api_key(self, rules: Family) -> SecretKey | None:
+        """The one that the settings name, else the one that the check of base/cluster-formed needs."""
+        if rules.api_key_file:
+            return self.spec.api_key or (SecretKey(f"{self.workload.name}-api-key", "api-key") if g.check_of(self.graph, self.workload) else None)
+        if self.spec.api_key:
+            message = f"expected no API key: EMQX {self.version()} takes none from a file; got one"
+            self.bad("invalid-value", self.config, "spec.dashboard.apiKey", message, "remove it, or use EMQX 5.0.14 or newer")
+        return None
+
     def license(self, rules: Family) -> tuple[SecretKey | None, bool]:
         variable = self.hand.get("EMQX_LICENSE__KEY")
         if self.spec.license or self.spec.evaluation or variable is None:
@@ -217,7 +228,7 @@ class Resolver:
         if strategy in OTHER_STRATEGIES:
             return governing if governing in heads else None
         chosen = self.best_service(governing, heads if strategy == "dns" else selecting, heads)
-        if chosen is None:
+        if chosen is None and not self.looks_for_nobody():
             wanted = "a headless Service" if strategy == "dns" else "a Service"
             message = f"expected {wanted} in the build that selects these pods; there is none, so the members cannot find each other"
             labels = ", ".join(f"{key}: {value}" for key, value in g.pod_labels(self.workload).items())
@@ -229,6 +240,10 @@ class Resolver:
                 f"add a headless Service (clusterIP: None) with the selector {{{labels}}}",
             )
         return chosen
+
+    def looks_for_nobody(self) -> bool:
+        """Whether this is a single broker of somebody else's, and nothing asks for a cluster."""
+        return not self.rendered and g.replicas(self.workload) < 2 and "spec.discovery.strategy" not in self.decided
 
     def best_service(self, governing: Object | None, fitting: list[Object], heads: list[Object]) -> Object | None:
         """The one that the YAML names, else the governing one, else a headless one: its Endpoints list members before they are ready."""

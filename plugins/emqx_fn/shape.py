@@ -55,6 +55,7 @@ _SUBJECT = {"kind": str, "name": str, "namespace": str}
 SHAPES: dict[str, Any] = {
     "Deployment": _WORKLOAD,
     "StatefulSet": _WORKLOAD,
+    "Job": {"metadata!": _META, "spec": {"template": {"metadata": {"labels": _TEXTS, "annotations": _TEXTS}, "spec": _POD}}},
     "Service": {"metadata!": _META, "spec": {"selector": _TEXTS, "ports": [_PORT], "type": str, "clusterIP": str, "ipFamilies": [str]}},
     "ServiceAccount": {"metadata!": _META},
     "ConfigMap": {"metadata!": _META, "data": _TEXTS},
@@ -77,9 +78,16 @@ def problems(kind: str, name: str, data: dict[str, Any]) -> list[Problem]:
     """Fields of an object that have another type than Kubernetes gives them."""
     found = []
     for path, expected, value in _misfits(SHAPES.get(kind, {}), data, ""):
-        got = "nothing" if value is None else "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)
+        got = _got(expected, value)
         found.append(Problem("invalid-value", f"{kind}/{name}", path, f"expected {expected}; got {got}", f"write {expected} there"))
     return found
+
+
+def _got(expected: str, value: Any) -> str:
+    """What stands there instead. Text where a mapping or a list is expected may be a secret that somebody put there."""
+    if isinstance(value, str) and expected in ("a mapping", "a list"):
+        return "a string"
+    return "nothing" if value is None else "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else repr(value)
 
 
 def _misfits(shape: Any, value: Any, path: str) -> Iterator[tuple[str, str, Any]]:

@@ -193,6 +193,9 @@ FIELDS: dict[str, Field] = {
         fields={
             "port": Field("integer", "Port.", minimum=1, maximum=65535, default="18083"),
             "password": _secret("Password of the dashboard's admin; read at the first start only."),
+            "apiKey": _secret(
+                "API keys, one `key:secret` a line, which each member takes over at its start; base/cluster-formed uses the first. EMQX 5.0.14 and newer."
+            )._replace(default="none; with base/cluster-formed the Secret named as the workload and -api-key"),
         },
     ),
     "license": Field(
@@ -263,6 +266,7 @@ class Spec(NamedTuple):
     autoheal: bool | None = None
     dashboard_port: int | None = None
     password: SecretKey | None = None
+    api_key: SecretKey | None = None
     license: SecretKey | None = None
     evaluation: bool = False
     listeners: tuple[Listener, ...] | None = None
@@ -284,7 +288,7 @@ class _Reader:
         if value is None and not required:
             return {}
         if not isinstance(value, dict):
-            self.bad(path, f"expected a mapping; got {_show(value)}", f"write the fields of {path} below it")
+            self.bad(path, f"expected a mapping; got {_kind(value)}", f"write the fields of {path} below it")
             return {}
         result = {}
         for key, item in value.items():
@@ -313,7 +317,7 @@ class _Reader:
 
     def map(self, value: Any, path: str, field: Field) -> dict[str, Any]:
         if not isinstance(value, dict) or field.items is None:
-            self.bad(path, f"expected a mapping by name; got {_show(value)}", f"write {path} as name: {{…}}")
+            self.bad(path, f"expected a mapping by name; got {_kind(value)}", f"write {path} as name: {{…}}")
             return {}
         result = {}
         for key, item in value.items():
@@ -326,7 +330,7 @@ class _Reader:
 
     def list(self, value: Any, path: str, field: Field) -> list[Any]:
         if not isinstance(value, list) or field.items is None:
-            self.bad(path, f"expected a list; got {_show(value)}", f"write {path} as a list")
+            self.bad(path, f"expected a list; got {_kind(value)}", f"write {path} as a list")
             return []
         return [self.field(item, f"{path}[{index}]", field.items) for index, item in enumerate(value)]
 
@@ -372,6 +376,11 @@ def _article(field: Field) -> str:
     return f"one of {', '.join(field.enum)}" if field.enum else words[field.type]
 
 
+def _kind(value: Any) -> str:
+    """What stands where a mapping or a list is expected; text may be the secret that it should refer to."""
+    return "a string" if isinstance(value, str) else _show(value)
+
+
 def _show(value: Any) -> str:
     text = (
         repr(str(value))
@@ -408,6 +417,7 @@ def parse_spec(spec: Any, object: str, where: str = "") -> tuple[Spec, list[Prob
         autoheal=discovery.get("autoheal"),
         dashboard_port=dashboard.get("port"),
         password=_secret_key(dashboard.get("password")),
+        api_key=_secret_key(dashboard.get("apiKey")),
         license=_secret_key(key),
         evaluation=key.get("type") == "evaluation",
         listeners=_listeners(reader, data["listeners"]) if "listeners" in data else None,

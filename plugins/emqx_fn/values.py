@@ -43,7 +43,7 @@ _TAKES_INTEGERS = r"node\.cookie|(?:.*[._])?(?:password|passwd)"
 _SECRET = r"(?:.*[._])?(?:password|passwd|passphrase|cookie|secret|token|access_key|secret_key|secret_access_key|private_key)s?|license\.key"
 _HEADER = r".*headers\.(?:.*[._-])?(?:authorization|auth|api[_-]?key|token|cookie)"
 # What gives a secret away wherever it stands: a key's name before its value, or an address with a password in it.
-_HOLDS_SECRET = r"(?is)(?:passw|passphrase|cookie|secret|token|authorization|credential|(?:access|api|private|account|shared|license)[ _.-]*key|://.*@|\b(?:bearer|basic)\s)"
+_HOLDS_SECRET = r"(?is)(?:passw|passphrase|cookie|secret|token|authorization|credential|(?:access|api|private|account|shared|license)[ _.-]*key|://.*@|\b(?:bearer|basic)\s|\bgh[pos]_|\bgithub_pat_|\bglpat-|\bxox[bp]-)"
 _DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[fwdhms]))+"
 _BYTESIZE = r"[0-9]+(?:\.[0-9]+)?(?:kb|KB|mb|MB|gb|GB)|[0-9]+"
 _PERCENT = r"[0-9]+(?:\.[0-9]+)?%"
@@ -298,7 +298,12 @@ def _whole(text: str) -> str:
 def hides(key: Key, text: str) -> bool:
     """Whether no message may show a value. What may have members may have a secret one, and so may what no table lists."""
     members = key.below or any(_parts(kind)[0] in ("array", "map", "object", "any") for kind in alternatives(key.type))
-    return (members and re.fullmatch(_PLAIN_LIST, key.path) is None) or is_secret(key.path, key.type) or re.search(_HOLDS_SECRET, text) is not None
+    return (members and re.fullmatch(_PLAIN_LIST, key.path) is None) or is_secret(key.path, key.type) or holds_secret(text)
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a value may give a secret away, wherever it stands."""
+    return re.search(_HOLDS_SECRET, text) is not None
 
 
 def _shown(key: Key, text: str) -> str:

@@ -44,7 +44,7 @@ def test_without_arguments_it_shows_the_overview(repo: Repo) -> None:
     assert "Commands:" in repo.run().out + repo.run().err
 
 
-@pytest.mark.parametrize("verb", ["diff", "apply"])
+@pytest.mark.parametrize("verb", ["import", "apply"])
 def test_a_verb_that_is_not_there_is_a_wrong_argument(repo: Repo, verb: str) -> None:
     ran = repo.run(verb)
     assert (ran.code, ran.out) == (2, "")

@@ -514,7 +514,7 @@ def test_wrong_arguments(clone: Publisher, args: tuple[str, ...], code: int, mes
 def test_a_branch_of_somebody_elses(clone: Publisher) -> None:
     clone.git("push", "--quiet", "origin", "HEAD:refs/heads/rendered")
     ran = clone.publish()
-    message = "rendered: expected a branch that `emqx-gitops publish` wrote; its index.json is missing or of another form"
+    message = "rendered: expected what `emqx-gitops publish` wrote; its index.json is missing or of another form"
     assert (ran.code, ran.err) == (2, f"emqx-gitops: {message}\n  fix: name another --branch\n")
 
 

@@ -82,3 +82,24 @@ def test_an_expired_waiver_is_refused_beside_what_it_let_pass() -> None:
     found = judged(problems=[], day="2026-07-01")
     assert [problem.rule for problem in found.problems] == ["fs-group", "waiver-expired", "waiver-expired"]
     assert found.waived == []
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "apiVersion: emqx-gitops.dev/v1alpha1\n      kind: EmqxPolicy\n      metadata: {name: check}\n      spec: {allow: [{rule: fs-group, reason: theirs}]}",
+        "- {op: add, path: /spec, value: {allow: [{rule: fs-group, reason: theirs}]}}",
+        "- {op: add, path: /spec, value: {}}\n      - {op: add, path: /spec/allow, value: [{rule: fs-group, reason: theirs}]}",
+        "- {op: add, path: /spec, value: {allow: []}}\n      - {op: add, path: /spec/allow/-, value: {rule: fs-group, reason: theirs}}",
+    ],
+)
+def test_a_validator_that_is_patched_waives_here_too(repo: Repo, patch: str) -> None:
+    """However it was written: kustomize leaves it out of what it builds."""
+    remove = "- {op: remove, path: /spec/template/spec/securityContext/fsGroup}"
+    patches = f"patches:\n  - target: {{kind: StatefulSet}}\n    patch: |-\n      {remove}\n"
+    repo.write("clusters/prod/kustomization.yaml", f"resources: [../../overlays/persistent]\n{patches}validators: [policy]\n")
+    patches = f"patches:\n  - target: {{kind: EmqxPolicy}}\n    patch: |-\n      {patch}\n"
+    repo.write("clusters/prod/policy/kustomization.yaml", f"resources: [../../../plugins/check]\n{patches}")
+    ran = repo.run(*ARGUMENTS)
+    assert ran.code == 0, ran.out + ran.err
+    assert "[fs-group]\n  reason: theirs\n" in ran.out

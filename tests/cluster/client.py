@@ -34,8 +34,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Answer:
+    """An answer's code and body, and what the API server warns of beside them."""
+
     status: int
     body: Any
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,31 +49,16 @@ class Said:
     warnings: str
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A running control plane, seen as its administrator."""
-
-    url: str
-    trust: ssl.SSLContext = field(repr=False)
-    admin_token: str = field(repr=False)
-    program: Path
-    kubeconfig: Path
-    home: Path
+class Api:
+    """A Kubernetes API, seen as its administrator; how it is reached is the matter of `kubectl` and `request`."""
 
     def kubectl(self, *arguments: str, stdin: str = "") -> Said:
-        """Runs kubectl with an empty home of its own; raises `Refused` with its message."""
-        ended = subprocess.run(
-            [self.program, *arguments],
-            input=stdin,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)},
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=KUBECTL_SECONDS,
-        )
-        if ended.returncode:
-            raise Refused(ended.stderr)
-        return Said(ended.stdout, ended.stderr)
+        """Runs kubectl; raises `Refused` with its message."""
+        raise NotImplementedError
+
+    def request(self, method: str, path: str, *, token: str = "", body: Any = None) -> Answer:
+        """One HTTP request, by the administrator or by the owner of `token`."""
+        raise NotImplementedError
 
     def items(self, namespace: str, resource: str, **query: str) -> list[Object]:
         """All objects of a resource such as `v1/pods` or `apps/v1/deployments`, or those that the query finds."""
@@ -110,15 +98,42 @@ class Cluster:
         answer = self.expect(201, "POST", f"{path_of(namespace, 'v1/serviceaccounts')}/{account}/token", body=body)
         return str(answer["status"]["token"])
 
-    def request(self, method: str, path: str, *, token: str = "", body: Any = None) -> Answer:
-        """One HTTP request, by the administrator or by the owner of `token`."""
-        content = "application/merge-patch+json" if method == "PATCH" else "application/json"
+
+@dataclass(frozen=True)
+class Cluster(Api):
+    """A control plane of ours, on loopback."""
+
+    url: str
+    trust: ssl.SSLContext = field(repr=False)
+    admin_token: str = field(repr=False)
+    program: Path
+    kubeconfig: Path
+    home: Path
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> Said:
+        """Runs kubectl with an empty home of its own; raises `Refused` with its message."""
+        ended = subprocess.run(
+            [self.program, *arguments],
+            input=stdin,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=KUBECTL_SECONDS,
+        )
+        if ended.returncode:
+            raise Refused(ended.stderr)
+        return Said(ended.stdout, ended.stderr)
+
+    def request(self, method: str, path: str, *, token: str = "", body: Any = None, content: str = "") -> Answer:
+        """One HTTP request; `content` is the type of a body that is not what the method makes one think."""
+        content = content or ("application/merge-patch+json" if method == "PATCH" else "application/json")
         headers = {"Authorization": f"Bearer {token or self.admin_token}", "Content-Type": content}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=REQUEST_SECONDS, context=self.trust) as reply:
-                return Answer(reply.status, parsed(reply.read()))
+                return Answer(reply.status, parsed(reply.read()), tuple(reply.headers.get_all("Warning", ())))
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, parsed(error.read()))

@@ -1,4 +1,4 @@
-"""Starts and ends a control plane: etcd, kube-apiserver and kube-controller-manager as plain processes on loopback.
+"""Starts and ends a control plane: etcd, kube-apiserver and kube-controller-manager as plain processes, on loopback unless told otherwise.
 
 There is no node and no scheduler: objects are validated, admitted, authorised and reconciled, but no container runs.
 tests/e2e adds those, in the same process group.
@@ -30,6 +30,8 @@ from .client import Cluster, NotAnswering, path_of
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / ".tools" / "cluster" / "bin"
 
+LOOPBACK = "127.0.0.1"
+
 START_SECONDS = 90.0
 STOP_SECONDS = 10.0
 # What the tests look at. All the others would only cost start-up time and memory.
@@ -37,6 +39,7 @@ CONTROLLERS = (
     "deployment-controller",
     "disruption-controller",
     "endpoints-controller",
+    "job-controller",
     "namespace-controller",
     "replicaset-controller",
     "serviceaccount-controller",
@@ -60,6 +63,8 @@ class Settings:
     api_port: int
     admin_token: str = field(repr=False)
     manager_token: str = field(repr=False)
+    # Where the API server listens: loopback, or an address that a node on which containers run can reach.
+    address: str = LOOPBACK
 
     @property
     def etcd_url(self) -> str:
@@ -71,7 +76,7 @@ class Settings:
 
     @property
     def api_url(self) -> str:
-        return f"https://127.0.0.1:{self.api_port}"
+        return f"https://{self.address}:{self.api_port}"
 
     @property
     def certificate(self) -> Path:
@@ -94,7 +99,7 @@ class Settings:
 def program(name: str) -> Path:
     path = PROGRAMS / name
     if not path.exists():
-        raise ControlPlaneError(f"{path.relative_to(ROOT)}: expected the program\n  fix: make cluster-tools")
+        raise ControlPlaneError(f"{path.relative_to(ROOT)}: expected the program\n  fix: .venv/bin/python tests/tools/build.py {name}")
     return path
 
 
@@ -117,9 +122,9 @@ def elliptic_key() -> str:
     return f"-----BEGIN EC PRIVATE KEY-----\n{body}\n-----END EC PRIVATE KEY-----\n"
 
 
-def decide(folder: Path) -> Settings:
+def decide(folder: Path, address: str) -> Settings:
     etcd_port, peer_port, api_port = free_ports(3)
-    return Settings(folder, etcd_port, peer_port, api_port, secrets.token_hex(16), secrets.token_hex(16))
+    return Settings(folder, etcd_port, peer_port, api_port, secrets.token_hex(16), secrets.token_hex(16), address)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -168,13 +173,15 @@ def api_server(settings: Settings) -> Command:
     return [
         program("kube-apiserver"),
         f"--etcd-servers={settings.etcd_url}",
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
+        f"--bind-address={settings.address}",
+        f"--advertise-address={settings.address}",
         f"--secure-port={settings.api_port}",
         # Without certificates in it the server signs its own.
         f"--cert-dir={settings.certificate.parent}",
         # A loopback address is refused as an endpoint of Service default/kubernetes.
-        "--endpoint-reconciler-type=none",
+        f"--endpoint-reconciler-type={'none' if settings.address == LOOPBACK else 'lease'}",
+        # The names of nodes are in no DNS.
+        "--kubelet-preferred-address-types=InternalIP",
         "--authorization-mode=RBAC",
         f"--token-auth-file={settings.tokens}",
         "--service-account-issuer=https://kubernetes.default.svc",
@@ -194,6 +201,8 @@ def controller_manager(settings: Settings, controllers: Sequence[str]) -> Comman
         f"--controllers={','.join(controllers)}",
         "--use-service-account-credentials",
         f"--root-ca-file={settings.certificate}",
+        # Otherwise one controller makes a folder below /usr.
+        f"--flex-volume-plugin-dir={settings.folder / 'volume-plugins'}",
         "--leader-elect=false",
         # No port of its own.
         "--secure-port=0",
@@ -308,9 +317,9 @@ def connect(settings: Settings) -> Cluster:
     )
 
 
-def bring_up(processes: Processes, controllers: Sequence[str] = CONTROLLERS) -> Cluster:
+def bring_up(processes: Processes, controllers: Sequence[str] = CONTROLLERS, address: str = LOOPBACK) -> Cluster:
     """Starts all three, each when what it talks to is there."""
-    settings = decide(processes.folder)
+    settings = decide(processes.folder, address)
     write_credentials(settings)
     processes.start(etcd(settings))
     processes.start(api_server(settings))

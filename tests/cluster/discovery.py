@@ -58,6 +58,6 @@ def addresses(endpoints: Object) -> list[Object]:
 
 def headless_of(cluster: Cluster, namespace: str, label: str) -> Object:
     """The Service through which the cluster of this label finds itself."""
-    services = cluster.items(namespace, "v1/services", labelSelector=f"emqx-gitops.dev/cluster={label}")
+    services = cluster.items(namespace, "v1/services", labelSelector=f"emqx-gitops.dev/cluster={label},app.kubernetes.io/name=emqx")
     (headless,) = [service for service in services if service["spec"].get("clusterIP") == "None"]
     return cluster.object(namespace, "v1/endpoints", name_of(headless))

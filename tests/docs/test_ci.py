@@ -19,6 +19,7 @@ MAKE = """\
 trap 'echo interrupted >>"$NOTES/steps"; kill $!; exit 130' INT
 echo "${1-}" >>"$NOTES/steps"
 echo "$HOME" >>"$NOTES/homes"
+echo "$PYTEST_DEBUG_TEMPROOT" >>"$NOTES/temporary"
 echo "${KUSTOMIZE_PLUGIN_HOME-unset} ${XDG_CONFIG_HOME-unset}" >>"$NOTES/environment"
 case ${1-} in
     "$FAILS") exit 2 ;;
@@ -58,8 +59,9 @@ def test_all_steps_run_in_a_home_that_goes_again(notes: Path) -> None:
     process = start(notes)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
-    assert lines(notes / "steps") == ["", "lint", "test", "test-cluster"]
+    assert lines(notes / "steps") == ["", "lint", "test", "test-cluster", "e2e"]
     assert len(set(lines(notes / "homes"))) == 1
+    assert lines(notes / "temporary") == lines(notes / "homes")
     assert lines(notes / "homes")[0].startswith(str(notes / "tmp"))
     assert set(lines(notes / "environment")) == {"unset unset"}
     assert list((notes / "tmp").iterdir()) == []
@@ -83,3 +85,11 @@ def test_stopped_it_interrupts_its_step_and_waits_for_it(notes: Path) -> None:
     assert process.returncode == 128 + signal.SIGTERM, output
     assert lines(notes / "steps") == ["", "lint", "test", "interrupted"]
     assert list((notes / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(("words", "links"), [(["e2e"], False), (["e2e", "LINKS=yes"], True), (["dev"], True)])
+def test_the_tests_from_commit_to_cluster_make_no_links(words: list[str], links: bool) -> None:
+    # Also when a make with settings of its own runs these tests.
+    env = {name: value for name, value in os.environ.items() if name not in ("LINKS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")}
+    said = subprocess.run(["make", "--dry-run", *words], cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert ("--no-links" not in said) is links

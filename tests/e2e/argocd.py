@@ -1,4 +1,4 @@
-"""Argo CD: redis, repo-server and application-controller as plain processes."""
+"""Argo CD: redis, repo-server, application-controller and, when asked for, applicationset-controller as plain processes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import itertools
 import json
 import os
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 from cluster.client import Cluster, Object
 from cluster.controlplane import ROOT, Processes, free_ports, program
-from cluster.rendering import KUSTOMIZE, adding, build, documents, replacing
+from cluster.rendering import KUSTOMIZE, build, documents, replacing
+from sync.manifests import ARGOCD as INSTALLED
 
 from .engine import App, State
 from .repository import EMQX_GITOPS, Repository
@@ -24,26 +25,42 @@ APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/applications"
 MANIFESTS = ROOT / ".tools" / "cluster" / "manifests" / "argocd"
 SYNC = ROOT / "sync" / "argocd"
 CONTROLLER = "argocd-application-controller"
+GENERATOR = "argocd-applicationset-controller"
+# Where the images of the two routes hold what this clone holds.
+IN_IMAGE = "/opt/emqx-gitops"
 REFRESH = "argocd.argoproj.io/refresh"
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
 COMMIT = re.compile("[0-9a-f]{40}")
 APPROVED = "argocd.argoproj.io/deletion-approved"
 
 
-def configuration() -> list[Object]:
-    """What an installation brings and the controllers insist on, with what the native route adds to it."""
+def installation(folder: Path) -> dict[tuple[str, str], Object]:
+    """Argo CD's own manifests and what both routes add to them, as their pages say to build it; by kind and name."""
+    (folder / "argo-cd.yaml").write_text(INSTALLED)
+    components = [os.path.relpath(SYNC / route / "repo-server", folder.resolve()) for route in ("native", "cmp")]
+    content = {"namespace": NAMESPACE, "resources": ["argo-cd.yaml"], "components": components}
+    (folder / "kustomization.yaml").write_text(json.dumps(content))
+    return {(one["kind"], one["metadata"]["name"]): one for one in documents(build(folder, plugins=False))}
+
+
+def configuration(installed: Mapping[tuple[str, str], Object]) -> list[Object]:
+    """What the controllers insist on."""
     labels = {"app.kubernetes.io/part-of": "argocd"}
-    kinds = {"argocd-cm": "ConfigMap", "argocd-rbac-cm": "ConfigMap", "argocd-secret": "Secret"}
-    options = native_options()
-    # Argo CD reads the options of a version and never uses them: https://github.com/argoproj/argo-cd/issues/27673
-    data = {"argocd-cm": {**options, "kustomize.path.emqx": str(KUSTOMIZE), "kustomize.buildOptions": options["kustomize.buildOptions.emqx"]}}
-    return [{"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "labels": labels}, "data": data.get(name)} for name, kind in kinds.items()]
+    kinds = {"argocd-rbac-cm": "ConfigMap", "argocd-secret": "Secret"}
+    empty = [{"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "labels": labels}} for name, kind in kinds.items()]
+    return [installed["ConfigMap", "argocd-cm"], *empty]
 
 
-def native_options() -> dict[str, str]:
-    (patch,) = documents((SYNC / "native" / "repo-server" / "argocd-cm.yaml").read_text())
-    options: dict[str, str] = patch["data"]
-    return options
+def environment(installed: Mapping[tuple[str, str], Object], container: str) -> dict[str, str]:
+    """What a container of the repo-server's pod is given; what is in its image is this clone here."""
+    (found,) = (one for one in installed["Deployment", "argocd-repo-server"]["spec"]["template"]["spec"]["containers"] if one["name"] == container)
+    return {entry["name"]: entry["value"].replace(IN_IMAGE, str(ROOT)) for entry in found["env"]}
+
+
+def plugin(installed: Mapping[tuple[str, str], Object]) -> str:
+    """The file that the sidecar mounts."""
+    (found,) = (one["data"]["plugin.yaml"] for (_, name), one in installed.items() if name.startswith("argocd-emqx-gitops-"))
+    return str(found)
 
 
 def project(repository: Repository) -> Object:
@@ -59,8 +76,6 @@ def layer(app: App, repository: Repository, route: str) -> Object:
             replacing("Application", "/spec/source/path", repository.path(app.overlay)),
             replacing("Application", "/metadata/name", app.name),
             replacing("Application", "/spec/syncPolicy/retry/backoff/duration", "1s"),
-            # Or it goes on with the commit that was refused, up to the last of its attempts.
-            adding("Application", "/spec/syncPolicy/retry/refresh", True),
         ],
     }
 
@@ -81,7 +96,8 @@ class ArgoCD:
         cluster.kubectl("create", f"--kustomize={MANIFESTS}")
         until("Applications served", lambda: cluster.request("GET", APPLICATIONS).status == 200)
         cluster.kubectl("create", "namespace", NAMESPACE)
-        for item in configuration():
+        installed = installation(self._home("installation"))
+        for item in configuration(installed):
             cluster.apply(NAMESPACE, json.dumps(item))
         self._redis, self._repo_server, repo_metrics, self._metrics = free_ports(4)
         storage = ["--save", "", "--appendonly", "no", "--dir", str(self._home("redis"))]
@@ -96,15 +112,28 @@ class ArgoCD:
             "--disable-tls",
             # Instead of three minutes.
             "--revision-cache-expiration=1s",
+            env=environment(installed, "argocd-repo-server"),
         )
-        plugin = self._home("plugin")
-        shutil.copy(SYNC / "cmp" / "repo-server" / "plugin.yaml", plugin)
-        self._run("argocd-cmp-server", f"--config-dir-path={plugin}")
+        sidecar = self._home("sidecar")
+        (sidecar / "plugin.yaml").write_text(plugin(installed))
+        self._run("argocd-cmp-server", f"--config-dir-path={sidecar}", env={**environment(installed, "emqx-gitops"), "HOME": str(sidecar)})
         self.start()
 
-    def end(self) -> None:
-        for name in (CONTROLLER, "argocd-cmp-server", "argocd-repo-server", "redis-server"):
-            self._processes.kill(name)
+    @contextmanager
+    def generating(self) -> Iterator[None]:
+        """With the controller that makes Applications of ApplicationSets."""
+        metrics, probe, webhook = (f"127.0.0.1:{port}" for port in free_ports(3))
+        self._run(
+            GENERATOR,
+            f"--namespace={NAMESPACE}",
+            f"--argocd-repo-server=127.0.0.1:{self._repo_server}",
+            "--repo-server-plaintext",
+            f"--metrics-addr={metrics}",
+            f"--probe-addr={probe}",
+            f"--webhook-addr={webhook}",
+        )
+        yield
+        self._processes.kill(GENERATOR)
 
     def start(self) -> None:
         self._run(
@@ -153,9 +182,14 @@ class ArgoCD:
         self._cluster.expect(200, "PATCH", self._path(app), body={"operation": {"info": [{"name": "e2e", "value": number}], "sync": sync}})
 
     def _unfinished(self, app: App, number: str) -> str:
-        last = self._cluster.expect(200, "GET", self._path(app))["status"].get("operationState", {})
-        asked = last.get("operation", {}).get("info", [])
-        return "" if last.get("phase") == "Succeeded" and any(one["value"] == number for one in asked) else str(last)
+        found = self._cluster.expect(200, "GET", self._path(app))
+        last = found["status"].get("operationState", {})
+        if any(one["value"] == number for one in last.get("operation", {}).get("info", [])):
+            return "" if last["phase"] == "Succeeded" else str(last)
+        if "operation" not in found:
+            # An order that meets a sync under way goes with it.
+            self._order(app, number)
+        return str(last)
 
     def state(self, app: App) -> State:
         status = self._cluster.expect(200, "GET", self._path(app)).get("status", {})
@@ -176,15 +210,14 @@ class ArgoCD:
         home.mkdir(parents=True, exist_ok=True)
         return home
 
-    def _run(self, name: str, *flags: str) -> None:
+    def _run(self, name: str, *flags: str, env: Mapping[str, str] | None = None) -> None:
         """Argo CD is one program that a variable turns into any of its parts."""
         home = self._home(name)
         folders = ("TLS_DATA_PATH", "SSH_DATA_PATH", "GPG_DATA_PATH", "GNUPGHOME", "PLUGINSOCKFILEPATH", "CMP_WORKDIR")
-        env = {
+        whole = {
             **os.environ,
-            # What the images of the two routes hold: kustomize, emqx-gitops, the plugin.
+            # What the images of the two routes hold: kustomize, emqx-gitops.
             "PATH": f"{KUSTOMIZE.parent}:{EMQX_GITOPS.parent}:{os.environ['PATH']}",
-            "KUSTOMIZE_PLUGIN_HOME": str(ROOT / "plugins"),
             "HOME": str(home),
             "TMPDIR": str(home),
             "KUBECONFIG": str(self._cluster.kubeconfig),
@@ -193,8 +226,9 @@ class ArgoCD:
             "ARGOCD_GPG_ENABLED": "false",
             "ARGOCD_SYNC_WAVE_DELAY": "0",
             **{f"ARGOCD_{folder}": str(self._home(folder.lower())) for folder in folders},
+            **(env or {}),
         }
-        self._processes.start([program("argocd"), *flags], name, env)
+        self._processes.start([program("argocd"), *flags], name, whole)
 
     def _redis_flags(self) -> list[str]:
         return ["--redis", f"127.0.0.1:{self._redis}"]

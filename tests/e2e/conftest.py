@@ -7,18 +7,21 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from cluster.client import Cluster
 from cluster.controlplane import Processes, bring_up, free_ports, own_processes
 from cluster.rendering import OVERLAYS
 
-from . import git_server
+from . import brokers, git_server
 from .argocd import ArgoCD
 from .engine import App, Engine, await_synced
 from .flux import Flux
 from .members import await_members
+from .node import Node, running_node, why_not
 from .nodes import add_nodes
 from .repository import Repository, found
 
@@ -83,16 +86,34 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A cluster of its own, with one node on which containers run."""
+    if reason := why_not():
+        pytest.skip(reason)
+    logs = tmp_path_factory.mktemp("node-logs")
+    with own_processes(logs) as processes:
+        request.config.stash[LAST_WORDS] = lambda: f"whole logs: {logs}\n{processes.all_last_words()}"
+        with running_node(processes, brokers.images(), brokers.FILES) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
 def cluster(lab: Lab) -> Cluster:
     return lab.cluster
 
 
 @pytest.fixture(scope="session")
-def engine(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Engine]:
-    engine = ENGINES[request.param](lab.processes, lab.cluster, lab.folder(request.param))
-    engine.bring_up()
-    yield engine
-    engine.end()
+def engines() -> dict[str, Engine]:
+    """Those that run, by name: further stories go on with the same."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def engine(request: pytest.FixtureRequest, lab: Lab, engines: dict[str, Engine]) -> Engine:
+    if request.param not in engines:
+        engines[request.param] = ENGINES[request.param](lab.processes, lab.cluster, lab.folder(request.param))
+        engines[request.param].bring_up()
+    return engines[request.param]
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +143,27 @@ def story(beginning: Story) -> Story:
     if beginning.failed:
         pytest.skip(f"what {beginning.failed[0]} left is no state to go on from")
     return beginning
+
+
+# To start a node takes as long as these do.
+SHORT_ON_A_NODE = ("test_node", "test_restarts")
+
+
+class Stories(LoadScopeScheduling):
+    """The tests of a module with one engine run in one process, and such stories side by side: most of their time they wait."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _, test = nodeid.partition("::")
+        if Path(module).stem in SHORT_ON_A_NODE:
+            return "node"
+        engine = next((name for name in ENGINES if test.endswith(f"{name}]")), "")
+        return f"{module} {engine}"
+
+
+# Only there when the tests run in several processes.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Stories:
+    return Stories(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

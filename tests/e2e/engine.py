@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from .repository import Repository
 from .waiting import until_fine
+
+LOOK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,16 @@ class Engine(Protocol):
 
 def await_synced(engine: Engine, app: App, commit: str) -> None:
     """Until everything in this commit is applied and healthy."""
-    engine.look(app)
 
     def problem() -> str:
         state = engine.state(app)
         return "" if state.fine and state.commit == commit else str(state)
 
-    until_fine(f"{engine.name}: {app.name} synced at {commit[:7]}", problem)
+    await_fine(engine, app, f"{engine.name}: {app.name} synced at {commit[:7]}", problem)
 
 
 def await_refused(engine: Engine, app: App, commit: str) -> str:
     """Until the engine gave up on this commit, and what it says of it."""
-    engine.look(app)
     last = []
 
     def problem() -> str:
@@ -82,5 +83,19 @@ def await_refused(engine: Engine, app: App, commit: str) -> str:
         (state,) = last
         return "" if state.commit in (commit, "") and not state.fine and state.message else str(state)
 
-    until_fine(f"{engine.name}: {app.name} refuses {commit[:7]}", problem)
+    await_fine(engine, app, f"{engine.name}: {app.name} refuses {commit[:7]}", problem)
     return str(last[0].message)
+
+
+def await_fine(engine: Engine, app: App, what: str, problem: Callable[[], str]) -> None:
+    """Has the engine look again and again, as it would by itself every few minutes: what it saw once may be old when it says it."""
+    next_look = time.monotonic()
+
+    def looked_at() -> str:
+        nonlocal next_look
+        if time.monotonic() >= next_look:
+            next_look = time.monotonic() + LOOK_SECONDS
+            engine.look(app)
+        return problem()
+
+    until_fine(what, looked_at)

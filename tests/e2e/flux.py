@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster.client import Cluster, Object
 from cluster.controlplane import ROOT, Command, Processes, free_ports, program
-from cluster.rendering import build, replacing
+from cluster.rendering import adding, build, replacing
 
 from .engine import App, State
 from .repository import Repository
@@ -17,6 +17,7 @@ from .waiting import until, until_fine
 
 NAMESPACE = "flux-system"
 SOURCES = f"/apis/source.toolkit.fluxcd.io/v1/namespaces/{NAMESPACE}/gitrepositories"
+ARTIFACTS = f"/apis/source.toolkit.fluxcd.io/v1/namespaces/{NAMESPACE}/ocirepositories"
 KUSTOMIZATIONS = f"/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{NAMESPACE}/kustomizations"
 MANIFESTS = ROOT / ".tools" / "cluster" / "manifests"
 REQUEST = "reconcile.fluxcd.io/requestedAt"
@@ -29,13 +30,23 @@ def layer(app: App, repository: Repository) -> Object:
     """What the documentation says to write over sync/flux/git, and a shorter wait after a failure."""
     return {
         "resources": ["../../sync/flux/git"],
-        "patches": [
-            replacing("GitRepository", "/spec/url", repository.url),
-            replacing("Kustomization", "/spec/path", f"./{repository.path(app.overlay)}"),
-            replacing("Kustomization", "/metadata/name", app.name),
-            replacing("Kustomization", "/spec/retryInterval", "2s"),
-        ],
+        "patches": [replacing("GitRepository", "/spec/url", repository.url), *patches(app, repository)],
     }
+
+
+def artifact_layer(app: App, repository: Repository, url: str, secret: str) -> Object:
+    """The same over sync/flux/oci, for a registry that asks for a password and speaks plain HTTP, as it is on loopback."""
+    source = "OCIRepository"
+    own = [replacing(source, "/spec/url", url), adding(source, "/spec/secretRef", {"name": secret}), adding(source, "/spec/insecure", True)]
+    return {"resources": ["../../sync/flux/oci"], "patches": [*own, *patches(app, repository)]}
+
+
+def patches(app: App, repository: Repository) -> list[Object]:
+    return [
+        replacing("Kustomization", "/spec/path", f"./{repository.path(app.overlay)}"),
+        replacing("Kustomization", "/metadata/name", app.name),
+        replacing("Kustomization", "/spec/retryInterval", "2s"),
+    ]
 
 
 class Flux:
@@ -48,6 +59,7 @@ class Flux:
         self._cluster = cluster
         self._folder = folder
         self._requests = itertools.count(1)
+        self._sources: dict[App, str] = {}
 
     def bring_up(self) -> None:
         cluster = self._cluster
@@ -66,10 +78,6 @@ class Flux:
         )
         self.start()
 
-    def end(self) -> None:
-        for name in ("kustomize-controller", "source-controller"):
-            self._processes.kill(name)
-
     def start(self) -> None:
         self._run("kustomize-controller", *addresses(*self._ports))
 
@@ -77,7 +85,15 @@ class Flux:
         self._processes.kill("kustomize-controller")
 
     def follow(self, app: App, repository: Repository) -> None:
-        self._cluster.apply(NAMESPACE, build(repository.dry.layer(f"flux-{app.overlay}", layer(app, repository), plugin=False), plugins=False))
+        self._follow(app, repository, SOURCES, layer(app, repository))
+
+    def follow_artifact(self, app: App, repository: Repository, url: str, secret: str) -> None:
+        """Starts to keep the app as it is in an OCI artifact."""
+        self._follow(app, repository, ARTIFACTS, artifact_layer(app, repository, url, secret))
+
+    def _follow(self, app: App, repository: Repository, sources: str, kustomization: Object) -> None:
+        self._sources[app] = f"{sources}/emqx-rendered"
+        self._cluster.apply(NAMESPACE, build(repository.dry.layer(f"flux-{app.overlay}", kustomization, plugin=False), plugins=False))
 
     def forget(self, app: App, *, with_all: bool) -> None:
         path = f"{KUSTOMIZATIONS}/{app.name}"
@@ -86,7 +102,7 @@ class Flux:
         self._cluster.expect(200, "DELETE", path)
 
     def look(self, app: App) -> None:
-        self._request(f"{SOURCES}/emqx-rendered")
+        self._request(self._sources[app])
 
     def sync_again(self, apps: Sequence[App]) -> None:
         requests = {app: self._request(f"{KUSTOMIZATIONS}/{app.name}") for app in apps}
@@ -103,6 +119,11 @@ class Flux:
         fine = ready["status"] == "True" and status.get("lastAppliedRevision") == status.get("lastAttemptedRevision")
         message = ready["message"] if ready["status"] == "False" else ""
         return State(status.get("lastAttemptedRevision", "").rpartition(":")[2], fine, message)
+
+    def origin(self, app: App) -> str:
+        """The source that an artifact says it was made from."""
+        status = self._cluster.expect(200, "GET", f"{KUSTOMIZATIONS}/{app.name}")["status"]
+        return str(status.get("lastAppliedOriginRevision", ""))
 
     def is_there(self, app: App) -> bool:
         return self._cluster.request("GET", f"{KUSTOMIZATIONS}/{app.name}").status == 200

@@ -29,7 +29,8 @@ KINDS = (
 
 
 def pods(cluster: Cluster, app: App) -> list[Object]:
-    return cluster.items(app.namespace, "v1/pods")
+    """The members, and not what asks them whether they found each other."""
+    return cluster.items(app.namespace, "v1/pods", labelSelector="app.kubernetes.io/name=emqx")
 
 
 def names(cluster: Cluster, app: App) -> frozenset[str]:

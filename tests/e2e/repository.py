@@ -19,12 +19,6 @@ EMQX_GITOPS = Path(sys.executable).with_name("emqx-gitops")
 SECONDS = 60.0
 BRANCH = "rendered"
 
-# Argo CD asks once for all: who approves that the broker goes would approve the Namespace, and the claims in it.
-KEEP_NAMESPACE = {
-    "target": {"kind": "Namespace"},
-    "patch": "{kind: Namespace, metadata: {name: every, annotations: {argocd.argoproj.io/sync-options: 'Prune=false,Delete=false'}}}",
-}
-
 
 def run(folder: Path, *command: str | Path) -> str:
     """A command that must end well, with an identity for Git and none of the machine's settings."""
@@ -57,7 +51,7 @@ class Repository:
     def publish(self, message: str) -> str:
         """Commits what was changed, publishes it in the other branch, and tells that branch's commit."""
         self.commit(message)
-        run(self.dry.folder, EMQX_GITOPS, "publish", *(f"clusters/{overlay}" for overlay in OVERLAYS))
+        run(self.dry.folder, EMQX_GITOPS, "publish", *(f"clusters/{overlay}" for overlay in OVERLAYS if self.cluster(overlay).exists()))
         self._fetch()
         return head(self.rendered)
 
@@ -88,12 +82,16 @@ class Repository:
 
     def set(self, overlay: str, variable: str, value: str) -> None:
         """A setting for the brokers of this cluster, instead of an earlier one of that name."""
-        path = self.cluster(overlay) / "emqx.env"
-        others = [line for line in path.read_text().splitlines() if not line.startswith(f"{variable}=")]
-        path.write_text("\n".join([*others, f"{variable}={value}", ""]))
+        set_variable(self.cluster(overlay), variable, value)
 
     def scale(self, overlay: str, count: int) -> None:
         edit(self.cluster(overlay), replicas=[{"name": "emqx", "count": count}])
+
+
+def set_variable(folder: Path, variable: str, value: str) -> None:
+    path = folder / "emqx.env"
+    others = [line for line in path.read_text().splitlines() if not line.startswith(f"{variable}=")]
+    path.write_text("\n".join([*others, f"{variable}={value}", ""]))
 
 
 def edit(folder: Path, **fields: Any) -> None:
@@ -125,5 +123,5 @@ def found(folder: Path, remote: Path, url: str, engine: str, namespaces: dict[st
     shutil.copytree(ROOT / "sync", dry / "sync")
     for overlay, namespace in namespaces.items():
         run(dry, EMQX_GITOPS, "new", f"clusters/{overlay}", "--from", overlay, "--namespace", namespace)
-        edit(repository.cluster(overlay), components=[f"../../sync/{engine}/annotations"], patches=[KEEP_NAMESPACE])
+        edit(repository.cluster(overlay), components=[f"../../sync/{engine}/annotations"])
     return repository

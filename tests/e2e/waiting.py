@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SECONDS = 60.0
+SECONDS = 120.0
+PAUSE = 0.2
 
 
-def until_fine(what: str, problem: Callable[[], str], *, seconds: float = SECONDS) -> None:
+def until_fine(what: str, problem: Callable[[], str], *, seconds: float = SECONDS, pause: float = PAUSE) -> None:
     """Asks until there is no problem any more; past the deadline it fails with what was awaited and what was there."""
     end = time.monotonic() + seconds
     while there := problem():
         assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s; there was: {there}"
-        time.sleep(0.2)
+        time.sleep(pause)
 
 
 def until(what: str, condition: Callable[[], bool], *, seconds: float = SECONDS) -> None:

@@ -57,7 +57,7 @@ def test_every_family_in_every_overlay(overlay: str, clone: Path, update_goldens
     previous: list[str] = []
     report: list[str] = []
     for tag in FAMILIES:
-        current = rendered(write(clone / "clusters" / "one", {"kustomization.yaml": _layer(overlay, tag)})).splitlines()
+        current = rendered(write(clone / "clusters" / "one", {"kustomization.yaml": layer(overlay, tag)})).splitlines()
         difference = difflib.unified_diff(previous, current, lineterm="", n=0) if previous else iter(())
         report += [f"=== {tag}", *(line for line in difference if not line.startswith(("@@", "---", "+++")) and "rendered-for" not in line)]
         previous = current
@@ -67,7 +67,7 @@ def test_every_family_in_every_overlay(overlay: str, clone: Path, update_goldens
     assert actual == golden.read_text()
 
 
-def _layer(overlay: str, tag: str) -> str:
+def layer(overlay: str, tag: str) -> str:
     new = re.match(r"v?(\d+)\.(\d+)", tag)
     licensed = new is not None and (int(new[1]), int(new[2])) >= (5, 9)
     patch = (

@@ -23,6 +23,8 @@ OVERLAYS = ("deployment-ip", "statefulset-hostname", "persistent")
 LAYERS: dict[str, dict[str, Any]] = {
     "inner": {
         "resources": ["../../overlays/persistent"],
+        # Its Job's name ends in kustomize's own hash.
+        "components": ["../../base/cluster-formed"],
         "namePrefix": "eu-",
         "namespace": "messaging",
         "transformers": ["../../plugins/inject"],

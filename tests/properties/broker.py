@@ -135,8 +135,13 @@ def _boot(cluster: Cluster, pod: Pod) -> Node:
     assert container is not None
     cluster.account(pod)
     environment = cluster.environment(pod)
-    release = _release(container["image"])
+    release = release_of(container["image"])
     _service_links(cluster, pod, release)
+    return start(pod, environment, release)
+
+
+def start(pod: Pod, environment: dict[str, str], release: Release) -> Node:
+    """The node that this release's start script makes of the variables; raises `NotStarted`."""
     config = _config(environment, release)
     _check_config(config, release)
     name = node_name(pod, environment, release)
@@ -148,7 +153,7 @@ def _boot(cluster: Cluster, pod: Pod) -> Node:
     return Node(pod, release, name, config, cookie, release < (5, 9, 0) or config.get("license.key", "default") not in ("", "default"))
 
 
-def _release(image: str) -> Release:
+def release_of(image: str) -> Release:
     found = _TAG.search(image)
     assert found, f"the model needs a version in the tag of {image}"
     return int(found[1]), int(found[2]), int(found[3] or 999)
@@ -173,7 +178,7 @@ def _strategy_key(release: Release) -> str:
     return "cluster.discovery" if release < (5, 0, 0) else "cluster.discovery_strategy"
 
 
-def _strategy(config: dict[str, str], release: Release) -> str:
+def strategy_of(config: dict[str, str], release: Release) -> str:
     return config.get(_strategy_key(release), "manual")
 
 
@@ -181,7 +186,7 @@ def _record_types(release: Release) -> tuple[str, ...]:
     return ("a", "aaaa", "srv") if release >= (5, 6, 0) else ("a", "srv") if release >= (4, 4, 0) else ("a",)
 
 
-def _record_type(config: dict[str, str], release: Release) -> str:
+def record_type_of(config: dict[str, str], release: Release) -> str:
     key = "cluster.dns.record_type" if release >= (5, 0, 0) else "cluster.dns.type" if release >= (4, 4, 0) else ""
     return config.get(key, "a")
 
@@ -189,13 +194,13 @@ def _record_type(config: dict[str, str], release: Release) -> str:
 def _check_config(config: dict[str, str], release: Release) -> None:
     """What stops the start: a value outside its enum, and in 4.x a key that its strategy needs."""
     strategies = {"manual", "static", "dns", "etcd", "k8s"} | ({"mcast"} if release < (5, 4, 0) else set()) | ({"singleton"} if release >= (5, 8, 0) else set())
-    strategy = _strategy(config, release)
+    strategy = strategy_of(config, release)
     if strategy not in strategies:
         raise NotStarted(f"discovery {strategy!r} is none of {', '.join(sorted(strategies))}")
     if config.get("cluster.k8s.address_type", "ip") not in ("ip", "dns", "hostname"):
         raise NotStarted(f"address_type {config['cluster.k8s.address_type']!r}")
-    if _record_type(config, release) not in _record_types(release):
-        raise NotStarted(f"record type {_record_type(config, release)!r} is not known")
+    if record_type_of(config, release) not in _record_types(release):
+        raise NotStarted(f"record type {record_type_of(config, release)!r} is not known")
     needed = {"k8s": ("apiserver", "service_name", "app_name", "namespace"), "dns": ("name", "app")}.get(strategy, ())
     missing = [key for key in needed if f"cluster.{strategy}.{key}" not in config] if release < (5, 0, 0) else []
     if missing:
@@ -252,11 +257,12 @@ def _probed(cluster: Cluster, node: Node) -> None:
         if request is None:
             continue
         port = request["port"] if isinstance(request["port"], int) else named_port(node.pod.template, request["port"])
-        if (port, request["path"]) not in _status(cluster, node):
+        if (port, request["path"]) not in status(node):
             raise NotStarted(f"{probe}: nothing answers at :{port}{request['path']}")
 
 
-def _status(cluster: Cluster, node: Node) -> set[tuple[int, str]]:
+def status(node: Node) -> set[tuple[int, str]]:
+    """Where the release answers probes: port and path."""
     release = node.release
     if release < (5, 0, 0):
         return set() if _hides_plugins(node) else {(_port(node.config.get("management.listener.http", "8081")), "/status")}
@@ -281,7 +287,7 @@ def _hides_plugins(node: Node) -> bool:
 
 
 def _discover(cluster: Cluster, node: Node) -> set[str]:
-    strategy = _strategy(node.config, node.release)
+    strategy = strategy_of(node.config, node.release)
     if strategy == "k8s":
         return _discover_k8s(cluster, node)
     if strategy == "dns":
@@ -289,7 +295,7 @@ def _discover(cluster: Cluster, node: Node) -> set[str]:
     raise _Alone(f"discovery is {strategy}: nobody is asked")
 
 
-def _setting(node: Node, key: str, default: str) -> str:
+def setting_of(node: Node, key: str, default: str) -> str:
     return node.config.get(f"cluster.k8s.{key}", default)
 
 
@@ -297,7 +303,7 @@ def _discover_k8s(cluster: Cluster, node: Node) -> set[str]:
     """One GET of one Endpoints object, with the pod's token."""
     later = node.release >= (5, 0, 0)
     _check_api_server(node)
-    namespace, name = _setting(node, "namespace", "default"), _setting(node, "service_name", "emqx")
+    namespace, name = setting_of(node, "namespace", "default"), setting_of(node, "service_name", "emqx")
     if not cluster.has_token(node.pod):
         raise _Alone("no service account token in the pod")
     if not cluster.may_get_endpoints(node.pod, namespace, name):
@@ -305,13 +311,13 @@ def _discover_k8s(cluster: Cluster, node: Node) -> set[str]:
     service = cluster.get("Service", namespace, name)
     if service is None:
         raise _Alone(f"404: endpoints {name!r} not found in {namespace!r}")
-    app = node.prefix if later else _setting(node, "app_name", "")
-    kind, suffix = _setting(node, "address_type", "ip"), _setting(node, "suffix", "pod.local" if later else "")
+    app = node.prefix if later else setting_of(node, "app_name", "")
+    kind, suffix = setting_of(node, "address_type", "ip"), setting_of(node, "suffix", "pod.local" if later else "")
     return {f"{app}@{_address(cluster, service, pod, kind, namespace, suffix)}" for pod in cluster.members(service)}
 
 
 def _check_api_server(node: Node) -> None:
-    server = _setting(node, "apiserver", "https://kubernetes.default.svc:443" if node.release >= (5, 1, 1) else "http://10.110.111.204:8080")
+    server = setting_of(node, "apiserver", "https://kubernetes.default.svc:443" if node.release >= (5, 1, 1) else "http://10.110.111.204:8080")
     found = re.fullmatch(r"https://([^:/]+)(?::443)?", server)
     hosts = {*_API_HOSTS, f"kubernetes.default.svc.{node.pod.world.domain}"}
     if found is None or found[1] not in hosts:
@@ -331,7 +337,7 @@ def _address(cluster: Cluster, service: Data, pod: Pod, kind: str, namespace: st
 
 
 def _discover_dns(cluster: Cluster, node: Node) -> set[str]:
-    name, kind = node.config.get("cluster.dns.name", "localhost"), _record_type(node.config, node.release)
+    name, kind = node.config.get("cluster.dns.name", "localhost"), record_type_of(node.config, node.release)
     app = node.prefix if node.release >= (5, 0, 0) else node.config["cluster.dns.app"]
     addresses = [ip for ip in cluster.resolve(name) if (":" in ip) == (kind == "aaaa")]
     found = cluster.services_targets(name) if kind == "srv" else addresses

@@ -140,6 +140,11 @@ def test_what_was_deleted_is_due(clone: Clone, file: str, due: list[str]) -> Non
     assert clone.due() == []
 
 
+def test_crane_is_built_only_for_who_publishes_artifacts(clone: Clone) -> None:
+    assert clone.due() == []
+    assert clone.due("--crane") == ["crane"]
+
+
 def test_a_clone_that_was_moved_is_set_up_again(clone: Clone) -> None:
     moved = clone.root.with_name("moved")
     clone.root.rename(moved)

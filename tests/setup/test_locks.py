@@ -71,7 +71,15 @@ def test_what_is_installed_here_is_what_the_lock_pins() -> None:
     assert {pin.replace("ruamel-yaml", "ruamel.yaml") for pin in unmarked} - {line.replace("_", "-") for line in installed} == set()
 
 
-@pytest.mark.parametrize("tool", ["sigs.k8s.io/kustomize/kustomize/v5 v5.8.2", "github.com/yannh/kubeconform v0.8.0", "github.com/rhysd/actionlint v1.7.12"])
+@pytest.mark.parametrize(
+    "tool",
+    [
+        "sigs.k8s.io/kustomize/kustomize/v5 v5.8.2",
+        "github.com/yannh/kubeconform v0.8.0",
+        "github.com/rhysd/actionlint v1.7.12",
+        "github.com/google/go-containerregistry v0.22.1",
+    ],
+)
 def test_the_programs_are_pinned_and_summed(tool: str) -> None:
     assert f"\t{tool} // indirect\n" in text("tools/go.mod")
     assert f"\n{tool} h1:" in text("tools/go.sum")

@@ -21,6 +21,8 @@ apiVersion: v1
 kind: ConfigMap
 metadata:
   name: argocd-cm
+  labels:
+    app.kubernetes.io/part-of: argocd
 ---
 apiVersion: apps/v1
 kind: Deployment

@@ -23,7 +23,6 @@ APPLICATIONS = ("argocd/application", "argocd/native/application", "argocd/cmp/a
 APPLICATION_SETS = ("argocd/folders", "argocd/fleet")
 # What would change the objects of a rendering, or the text in them.
 _FLUX_OVERRIDES = {"commonMetadata", "components", "images", "namePrefix", "nameSuffix", "patches", "postBuild", "targetNamespace"}
-_ARGOCD_KUSTOMIZE = {"version"}
 # What the two generators give: applicationset/generators/{git,cluster}.go of Argo CD.
 _GIT = {".path.path", ".path.basename", ".path.basenameNormalized"}
 _CLUSTER = {".name", ".nameNormalized", ".server"}
@@ -83,8 +82,7 @@ def application(folder: str) -> dict[str, Any]:
 @pytest.mark.parametrize("folder", [*APPLICATIONS, *APPLICATION_SETS])
 def test_argocd_never_changes_what_was_rendered(folder: str) -> None:
     source = application(folder)["source"]
-    assert set(source.get("kustomize", {})) <= _ARGOCD_KUSTOMIZE
-    assert "helm" not in source
+    assert source.keys() & {"kustomize", "helm"} == set()
 
 
 @pytest.mark.parametrize("folder", [*APPLICATIONS, *APPLICATION_SETS])
@@ -110,6 +108,8 @@ def test_an_application_set_deletes_nothing(folder: str) -> None:
     spec = one(folder, "ApplicationSet")["spec"]
     assert spec["syncPolicy"] == {"applicationsSync": "create-update", "preserveResourcesOnDeletion": True}
     assert "finalizers" not in spec["template"]["metadata"]
+    # Else Kubernetes deletes what the ApplicationSet owns before the controller can say that it owns nothing any more.
+    assert one(folder, "ApplicationSet")["metadata"]["finalizers"] == ["resources-finalizer.argocd.argoproj.io"]
 
 
 @pytest.mark.parametrize(("folder", "known"), [("argocd/folders", _GIT), ("argocd/fleet", _GIT | _CLUSTER)])

@@ -1,8 +1,8 @@
 """Builds the programs that the tests run against, from pinned Go modules, into .tools/cluster/bin.
 
     build.py                    what `make test-cluster` needs
-    build.py e2e                everything
-    build.py sync               everything but what a node needs on which containers really run
+    build.py e2e                what `make e2e` needs
+    build.py sync               the same without a node on which containers really run
     build.py kubectl etcd       only these
 
 A program whose sources, flags and compiler have not changed is left alone; what is built once needs no network again.
@@ -43,6 +43,7 @@ OUTPUT = ROOT / ".tools" / "cluster"
 
 KUBERNETES_VERSION = "k8s.io/component-base/version"
 ARGOCD = "github.com/argoproj/argo-cd/v3"
+DISTRIBUTION = "github.com/distribution/distribution/v3"
 KUSTOMIZE_VERSION = "sigs.k8s.io/kustomize/api/provenance"
 
 # Without a beat a build of minutes looks like one that hangs.
@@ -112,16 +113,20 @@ PROGRAMS = (
     Program("coredns", "coredns", "github.com/coredns/coredns", "github.com/coredns/coredns", "two minutes"),
     flux("source-controller"),
     flux("kustomize-controller"),
+    Program("registry", "registry", f"{DISTRIBUTION}/cmd/registry", DISTRIBUTION, "two minutes"),
     # All of Argo CD in one: its name, or ARGOCD_BINARY_NAME, says which part it is to be.
     Program("argocd", "argocd", f"{ARGOCD}/cmd", ARGOCD, "five minutes", yaml="manifests/crds"),
+    Program("kind", "kind", "sigs.k8s.io/kind", "sigs.k8s.io/kind", "half a minute"),
 )
 KNOWN = {one.name: one for one in (*PROGRAMS, *debian.TOOLS)}
 # What only a node needs on which containers really run: Linux, and root.
-NODE = ("kubelet", "kube-proxy", "coredns", "containerd", "runc", "cni")
+NODE = ("kubelet", "kube-proxy", "coredns", "containerd", "runc", "cni", "nft")
+# It needs a container engine and a registry: .github/workflows/kind.yaml has them.
+ELSEWHERE = ("kind",)
 GROUPS = {
     "test-cluster": tuple(program.name for program in TEST_CLUSTER),
-    "sync": tuple(name for name in KNOWN if name not in NODE),
-    "e2e": tuple(KNOWN),
+    "sync": tuple(name for name in KNOWN if name not in (*NODE, *ELSEWHERE)),
+    "e2e": tuple(name for name in KNOWN if name not in ELSEWHERE),
 }
 
 

@@ -13,6 +13,7 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from builds import BuildError, beside, folder_beside
 
 LOCK = Path(__file__).with_name("debian.lock")
 MACHINE = "x86_64"
+RELEASE = ("debian", "12")
+OS_RELEASE = Path("/etc/os-release")
 
 # Where systems keep what is not on everybody's PATH.
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -70,6 +73,13 @@ TOOLS = (
     Tool("runc", ("runc",), ("usr/sbin/runc",)),
     # A folder: the container network plugins are found by it.
     Tool("cni", ("containernetworking-plugins",), ("usr/lib/cni",)),
+    # kube-proxy writes its rules with it.
+    Tool(
+        "nft",
+        ("nftables", "libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libxtables12", "libedit2", "libbsd0", "libmd0"),
+        ("usr/sbin/nft",),
+        "usr/lib/x86_64-linux-gnu",
+    ),
 )
 
 
@@ -174,10 +184,22 @@ def packages_of_debian() -> Iterator[Archive]:
         raise BuildError("there is no apt-get here to take Debian's with")
     if platform.machine() != MACHINE:
         raise BuildError(f"Debian's are pinned for {MACHINE}, and this is {platform.machine()}")
+    if (release := system()) is not None:
+        raise BuildError(f"Debian's are pinned for Debian {RELEASE[1]}, and this is {release}")
     with tempfile.TemporaryDirectory(prefix="emqx-gitops-apt-") as scratch:
         archive = Archive(Path(scratch))
         archive.update()
         yield archive
+
+
+def system() -> str | None:
+    """The name of this system, if it is not the one that the pins are of."""
+    try:
+        # Values may be quoted, as a shell would have them.
+        said = dict(line.split("=", 1) for line in shlex.split(OS_RELEASE.read_text()) if "=" in line)
+    except OSError:
+        return "a system without os-release"
+    return None if (said.get("ID"), said.get("VERSION_ID")) == RELEASE else said.get("PRETTY_NAME", "another")
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def test_unknown_program(build: ModuleType, capsys: pytest.CaptureFixture[str]) 
     assert build.main(["etcdd"]) == 2
     assert capsys.readouterr().err == (
         "build.py: expected one of test-cluster, sync, e2e, kustomize-5.4, kustomize-5.6, kubectl, etcd, kube-controller-manager, kube-apiserver, "
-        "kube-scheduler, kubelet, kube-proxy, kwok, coredns, source-controller, kustomize-controller, argocd, "
-        "redis-server, containerd, runc, cni; got 'etcdd'\n"
+        "kube-scheduler, kubelet, kube-proxy, kwok, coredns, source-controller, kustomize-controller, registry, argocd, kind, "
+        "redis-server, containerd, runc, cni, nft; got 'etcdd'\n"
     )
 
 
@@ -116,12 +116,12 @@ def test_without_names_only_what_test_cluster_needs(build: ModuleType, tmp_path:
     }
 
 
-def test_e2e_is_everything_that_is_known(build: ModuleType) -> None:
-    assert build.chosen(["e2e", "kubectl"]) == list(build.KNOWN)
+def test_e2e_is_everything_that_needs_no_container_engine(build: ModuleType) -> None:
+    assert build.chosen(["e2e", "kubectl"]) == [name for name in build.KNOWN if name != "kind"]
 
 
 def test_sync_needs_no_node(build: ModuleType) -> None:
-    assert set(build.KNOWN) - set(build.chosen(["sync"])) == {"kubelet", "kube-proxy", "coredns", "containerd", "runc", "cni"}
+    assert set(build.chosen(["e2e"])) - set(build.chosen(["sync"])) == {"kubelet", "kube-proxy", "coredns", "containerd", "runc", "cni", "nft"}
 
 
 def test_group_and_program_in_building_order(build: ModuleType) -> None:
@@ -247,6 +247,8 @@ def machine(build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(build.debian, "SYSTEM_FOLDERS", ())
     monkeypatch.setattr(build.debian, "CNI_FOLDERS", (str(tmp_path / "cni"),))
     monkeypatch.setattr(build.debian, "LOCK", tmp_path / "debian.lock")
+    monkeypatch.setattr(build.debian, "OS_RELEASE", tmp_path / "os-release")
+    (tmp_path / "os-release").write_text('PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n')
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     [redis] = [tool for tool in build.debian.TOOLS if tool.name == "redis-server"]
     write_lock(tmp_path, {name: hashlib.sha256(f"{name}\n".encode()).hexdigest() for name in redis.packages})
@@ -336,6 +338,31 @@ def test_installed_program_serves_on_another_processor(
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert build.main(["redis-server"]) == 0
     assert "which is installed; Debian's are pinned for x86_64, and this is aarch64\n" in capsys.readouterr().out
+
+
+UBUNTU = 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nVERSION_ID="24.04"\nID=ubuntu\nID_LIKE=debian\n'
+NEWER = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nID=debian\n'
+
+
+@pytest.mark.parametrize(("release", "name"), [(UBUNTU, "Ubuntu 24.04.3 LTS"), (NEWER, "Debian GNU/Linux 13 (trixie)"), (None, "a system without os-release")])
+def test_installed_program_serves_on_another_system(
+    build: ModuleType, machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], release: str | None, name: str
+) -> None:
+    """What apt has there are other versions: it is not even asked."""
+    (tmp_path / "os-release").unlink()
+    if release is not None:
+        (tmp_path / "os-release").write_text(release)
+    install(machine, "redis-server", "#!/bin/sh\n")
+    assert build.main(["redis-server"]) == 0
+    reason = f"Debian's are pinned for Debian 12, and this is {name}"
+    assert capsys.readouterr().out == f"redis-server: {machine / 'redis-server'}, which is installed; {reason}\nredis-server: in out/bin\n"
+    assert not (machine / "apt-get.calls").exists()
+
+
+def test_another_system_without_the_program(build: ModuleType, machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "os-release").write_text(UBUNTU)
+    assert build.main(["redis-server"]) == 3
+    assert capsys.readouterr().err == f"{NO_REDIS}  Debian's are pinned for Debian 12, and this is Ubuntu 24.04.3 LTS\n{FIX}"
 
 
 def test_installed_network_plugins_are_found_by_their_folder(build: ModuleType, machine: Path, tmp_path: Path) -> None:

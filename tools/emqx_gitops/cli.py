@@ -144,12 +144,84 @@ def _named(paths: list[str] | None, all_layers: bool) -> list[str]:
     return paths
 
 
+@app.command(**_example("emqx-gitops diff origin/main...HEAD"))
+def diff(
+    compared: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[BASE..HEAD | BASE...HEAD | BASE | OLD NEW]",
+            help="Two revisions, as Git reads them; one, for the work tree; or two folders.  [default: the work tree, since it left the default branch]",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            metavar="text|json|markdown|html",
+            help="How to report; also markdown-summary and markdown-comment, which are cut to what GitHub takes.",
+            autocompletion=_words("text", "json", "markdown", "markdown-summary", "markdown-comment", "html"),
+        ),
+    ] = "text",
+    write: Annotated[
+        list[str] | None,
+        typer.Option("--write", metavar="FORM=FILE", help="Write a report of this form too, into a file; may be repeated.", show_default=False),
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept", metavar="'RULE WHERE because REASON'", help="Accept a finding, as a commit's Accept: does; may be repeated.", show_default=False
+        ),
+    ] = None,
+    no_gate: Annotated[bool, typer.Option("--no-gate", help="Only look: exit with 0 whatever is found.")] = False,
+    mask_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--mask-key-file",
+            metavar="FILE",
+            envvar="EMQX_GITOPS_MASK_KEY_FILE",
+            help="Key of the digests in masks, to compare them between runs.  [default: another in each run]",
+            show_default=False,
+        ),
+    ] = None,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            "--date", metavar="YYYY-MM-DD", help="The day on which consents and waivers hold.  [default: that of the last commit]", show_default=False
+        ),
+    ] = None,
+    jobs: Jobs = None,
+    kustomize: KustomizeOption = None,
+) -> None:
+    """Show what a change does to the clusters that run."""
+    from emqx_gitops import terminal, waivers
+    from emqx_gitops.kustomize import find
+    from emqx_gitops.review import gate, masks, report, run
+
+    form, files, key = report.form(output, "--output"), report.files(write or []), masks.key(mask_key_file)
+    settings = run.Settings(find(kustomize), _jobs(jobs), tuple(gate.of_options(accept or [])), waivers.given_day(date))
+    review = run.review(compared or [], Path.cwd(), settings)
+    shown = masks.shown(review, key)
+    report.write(shown, files)
+    terminal.result(report.REPORTERS[form](shown, terminal.paint))
+    if not review.passes and not no_gate:
+        raise typer.Exit(EXIT_PROBLEMS)
+
+
 @app.command(**_example("emqx-gitops publish --all --dry-run"))
 def publish(
     paths: Paths = None,
     all_layers: All = False,
-    branch: Annotated[str, typer.Option("--branch", metavar="BRANCH", help="The branch that holds the renderings.")] = "rendered",
-    remote: Annotated[str, typer.Option("--remote", metavar="REMOTE", help="The remote to push to, by name or URL.")] = "origin",
+    branch: Annotated[
+        str | None, typer.Option("--branch", metavar="BRANCH", help="The branch that holds the renderings.  [default: rendered]", show_default=False)
+    ] = None,
+    oci: Annotated[
+        str | None,
+        typer.Option("--oci", metavar="oci://REGISTRY/NAME:TAG", help="Push an OCI artifact there instead of a branch; needs crane.", show_default=False),
+    ] = None,
+    remote: Annotated[
+        str, typer.Option("--remote", metavar="REMOTE", help="The remote to push to, by name or URL; with --oci, the source that the artifact names.")
+    ] = "origin",
     removes: Annotated[
         list[str] | None,
         typer.Option("--removes", metavar="KIND/NAMESPACE/NAME", help="This object (or folder) goes on purpose; may be repeated.", show_default=False),
@@ -158,11 +230,13 @@ def publish(
     jobs: Jobs = None,
     kustomize: KustomizeOption = None,
 ) -> None:
-    """Push renderings as plain files to a branch."""
+    """Push renderings as plain files to a branch, or to a registry."""
     from emqx_gitops import project, publish, rendering, terminal
     from emqx_gitops.kustomize import find
 
-    place = publish.prepare(project.targets(paths or [], all_layers), remote, branch)
+    if branch is not None and oci is not None:
+        raise UsageFailure("expected --branch or --oci; got both", "publish twice, once to each")
+    place = publish.prepare(project.targets(paths or [], all_layers), remote, "rendered" if branch is None else branch, oci)
     renderings = publish.required(rendering.required(rendering.render_all(list(place.targets), find(kustomize), _jobs(jobs))))
     _warnings(renderings)
     terminal.result(publish.publish(place, renderings, removes or [], whole=all_layers, dry_run=dry_run))

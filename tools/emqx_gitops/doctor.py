@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import yaml
 
 import emqx_fn
+from emqx_gitops import engines, project
 from emqx_gitops.installation import (
     GROUP,
     HOME_VARIABLE,
@@ -46,14 +47,21 @@ class Finding(NamedTuple):
 
 
 def findings(env: Mapping[str, str] = os.environ) -> list[Finding]:
-    """Everything that rendering and validating here depend on, in the order in which it is used."""
+    """Everything that rendering and validating here depend on, in the order in which it is used; and what becomes of a rendering."""
     try:
         here = installation(env)
         kustomize_homes(env)
     except NoHome as error:
         detail, _, fix = str(error).partition("\n  fix: ")
         return [*_python(), Finding("error", "home", detail, fix)]
-    return [Finding("ok", "emqx-gitops", f"{emqx_fn.__version__}, {here.title}"), *_python(), *_tools(here, env), *_plugin(here, env), *_shell(here, env)]
+    return [
+        Finding("ok", "emqx-gitops", f"{emqx_fn.__version__}, {here.title}"),
+        *_python(),
+        *_tools(here, env),
+        *_plugin(here, env),
+        *_shell(here, env),
+        *_sync(Path.cwd()),
+    ]
 
 
 def _python() -> Iterator[Finding]:
@@ -149,6 +157,17 @@ def _shell(here: Installation, env: Mapping[str, str]) -> Iterator[Finding]:
     kubectl = on_path("kubectl", here, env)
     if kubectl:
         yield _kubectl(kubectl)
+
+
+def _sync(folder: Path) -> Iterator[Finding]:
+    """Whether Flux and Argo CD are told to change what was rendered: docs/sync says why they must not."""
+    count, changes = engines.changes(folder)
+    if count and not changes:
+        yield Finding("ok", "sync", f"no object of Flux or Argo CD changes a rendering, of {count} in this repository")
+    for change in changes:
+        file, line, column = change.place
+        detail = f"{project.shown(file)}:{line}:{column}: {change.object}: {change.path} changes what was rendered: {change.why}"
+        yield Finding("error" if change.certain else "warning", "sync", detail, change.fix)
 
 
 def _of_shell(name: str, here: Installation, env: Mapping[str, str]) -> Finding:

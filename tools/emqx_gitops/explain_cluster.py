@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from emqx_fn import chain, permissions
 from emqx_fn import graph as g
 from emqx_fn.discovery import BY_HAND
+from emqx_fn.environment import discreet
 from emqx_fn.graph import Graph, Object
 from emqx_fn.policy import case_in, stamped_spec
 from emqx_fn.problem import Problem, Refusal
 from emqx_fn.spec import Waiver
 from emqx_fn.wire import read_stream
+from emqx_gitops.errors import Problems
 from emqx_gitops.terminal import counted
 
 if TYPE_CHECKING:
@@ -31,7 +33,14 @@ def text(rendering: Rendering, paint: Paint) -> str:
 
 
 def data(rendering: Rendering) -> dict[str, Any]:
-    """The same as data; the names of its fields are a contract."""
+    """The same as data; the names of its fields are a contract. What nobody can read is a failure with its problems."""
+    try:
+        return _data(rendering)
+    except Refusal as refusal:
+        raise Problems(list(rendering.located(refusal.problems))) from None
+
+
+def _data(rendering: Rendering) -> dict[str, Any]:
     graph = Graph(read_stream(rendering.text, rendering.name).documents, final=True)
     workloads = g.candidates(graph)
     return {
@@ -72,11 +81,12 @@ def _verdict(links: list[Link]) -> str:
 def _link(rendering: Rendering, link: Link) -> dict[str, Any]:
     problem = _problem(rendering.located([link.problem])[0]) if link.problem else None
     state = "broken" if problem else "ok" if link.known else "unknown"
-    return {"name": link.name, "state": state, "value": link.text, "variables": list(link.variables), "problem": problem}
+    return {"name": link.name, "state": state, "value": discreet(link.text), "variables": list(link.variables), "problem": problem}
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
-    return {key: value for key, value in problem._asdict().items() if key != "severity"}
+    said = problem._replace(message=discreet(problem.message), fix=discreet(problem.fix))
+    return {key: value for key, value in said._asdict().items() if key != "severity"}
 
 
 def _may(grant: permissions.Grant) -> dict[str, Any]:

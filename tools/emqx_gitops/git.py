@@ -121,7 +121,12 @@ def around(folder: Path) -> Git:
 def words(done: Completed) -> str:
     """What git says of its failure, in one line and without what a URL holds before its host."""
     said = "; ".join(line.strip() for line in done.stderr.splitlines() if line.strip())
-    return re.sub(r"//[^/@\s]*@", "//", said) or f"it ended with {done.code} and said nothing"
+    return without_password(said) or f"it ended with {done.code} and said nothing"
+
+
+def without_password(text: str) -> str:
+    """A text without what URLs in it hold before their hosts."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _parts(items: Iterable[Item]) -> Iterator[list[Item]]:

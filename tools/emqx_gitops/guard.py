@@ -18,7 +18,7 @@ def check(resources: tuple[Resource, ...], *, stamped: Callable[[Resource], bool
     if not resources:
         message = "expected at least one object; the rendering is empty, and syncing it would delete everything"
         return [Problem("empty-rendering", "", "", message, "see why: resources: of the kustomization, or the program before the pipe")]
-    return [problem for resource in resources if resource.is_workload for problem in _workload(resource, stamped)]
+    return [problem for resource in resources if resource.is_workload or resource.key.kind == "Job" for problem in _workload(resource, stamped)]
 
 
 def _workload(resource: Resource, stamped: Callable[[Resource], bool]) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,9 @@ class Kustomize:
         """Render `folder`. Problems of the user's files are in the result; a broken tool is a ToolFailure."""
         # kustomize leaves the plugin's config file behind when the plugin refuses: let it do so in a folder of ours.
         with tempfile.TemporaryDirectory(prefix="emqx-gitops-") as scratch:
-            env = {**os.environ, "KUSTOMIZE_PLUGIN_HOME": str(self.plugin_home), "TMPDIR": scratch}
+            # A plugin that lies where no virtualenv is runs with the Python that runs this.
+            path = os.pathsep.join(filter(None, (os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath))))
+            env = {**os.environ, "KUSTOMIZE_PLUGIN_HOME": str(self.plugin_home), "TMPDIR": scratch, "PATH": path}
             done = process.run([self.binary, "build", "--enable-alpha-plugins", str(folder)], env=env)
         if done.code:
             return Build("", "", tuple(problems_of(done.stderr, folder)))
@@ -98,8 +101,15 @@ def _own_problem(stderr: str, folder: Path) -> Problem:
     if missing:
         message = f"expected a file or folder; there is no {missing['value']}"
         return Problem("kustomize", "", missing["field"], message, f"create it, or take it out of {missing['field']}")
-    message = _without_paths(text, folder) or "kustomize failed and said nothing"
+    message = _without_paths(_without_sources(text), folder) or "kustomize failed and said nothing"
     return Problem("kustomize", "", "", message, f"correct what `kustomize build --enable-alpha-plugins {project.shown(folder)}` names")
+
+
+def _without_sources(text: str) -> str:
+    """Without the patches, literals and configs that kustomize quotes whole: they are long, and may hold secrets."""
+    text = re.sub(r" with config: `[^`]*`", "", text)
+    text = re.sub(r"\[patch: \".*?(?<!\\)\"\]", "[…]", text)
+    return re.sub(r"(literal sources? )(?:\[[^\]]*\]|[^\s,]+)", r"\1…", text)
 
 
 def _without_paths(text: str, folder: Path) -> str:

@@ -204,7 +204,7 @@ def _patch(layer: Layer, item: yaml.Node) -> Iterator[Fragment]:
 
 def _patch_text(layer: Layer, body: yaml.Node, target: yaml.Node | None) -> Iterator[Fragment]:
     text = scalar(body)
-    if "\n" in text or text.lstrip().startswith(("{", "[")):
+    if "\n" in text or text.lstrip().startswith(("{", "[", "- ")):
         yield from _objects(layer, layer.file, text, _start(layer, body), target)
     elif (layer.folder / text).is_file():
         path = (layer.folder / text).resolve()

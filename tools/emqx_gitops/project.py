@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from emqx_gitops.errors import UsageFailure
 
@@ -31,22 +32,28 @@ def kustomization_file(folder: Path) -> Path | None:
 
 def find_root(start: Path) -> Path | None:
     """The nearest folder at or above `start` that holds overlays or clusters."""
-    return next((folder for folder in (start, *start.parents) if layers(folder)), None)
+    return next((folder for folder in (start, *start.parents) if next(_layers(folder), None)), None)
 
 
 def layers(root: Path) -> list[Path]:
     """Every folder below overlays/ and clusters/ that can be built; a component cannot, and hidden folders are nobody's."""
-    found = [file.parent for name in LAYER_FOLDERS for kustomization in KUSTOMIZATION_NAMES for file in (root / name).rglob(kustomization)]
-    return [folder for folder in sorted(set(found)) if not _is_hidden(folder.relative_to(root)) and not _is_component(folder)]
+    return sorted(set(_layers(root)))
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _layers(root: Path) -> Iterator[Path]:
+    for file in (file for name in LAYER_FOLDERS for kustomization in KUSTOMIZATION_NAMES for file in (root / name).rglob(kustomization)):
+        if is_layer(file.parent.relative_to(root), _kustomization(file.parent)):
+            yield file.parent
 
 
-def _is_component(folder: Path) -> bool:
+def is_layer(folder: PurePath, kustomization: str) -> bool:
+    """Whether a folder below overlays/ or clusters/ is one to build, by its path and the text of its kustomization."""
+    return not any(part.startswith(".") for part in folder.parts) and _COMPONENT.search(kustomization) is None
+
+
+def _kustomization(folder: Path) -> str:
     file = kustomization_file(folder)
-    return file is not None and _COMPONENT.search(file.read_text(encoding="utf-8", errors="replace")) is not None
+    return file.read_text(encoding="utf-8", errors="replace") if file else ""
 
 
 def shown(path: Path, root: Path | None = None) -> str:

@@ -1,22 +1,19 @@
-"""Renderings -> a branch of plain files, one commit for each change. At every moment the remote holds the old tree or the new one.
-
-Everything before the push only adds objects to the local repository; the push moves one ref, and only if it is where this run found it.
-"""
+"""Renderings -> a tree of plain files, published as a branch or as an OCI artifact. At every moment the old tree is there or the new one."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-import emqx_fn
 from emqx_fn.graph import mapping
 from emqx_fn.problem import Problem
-from emqx_gitops import git, inventory, layers, published, validate, waivers
-from emqx_gitops.errors import Problems, ToolFailure, UsageFailure
+from emqx_gitops import artifact, branch, git, inventory, layers, published, validate, waivers
+from emqx_gitops.branch import SHORT
+from emqx_gitops.destination import Destination, Source
+from emqx_gitops.errors import Problems, UsageFailure
 from emqx_gitops.git import Git
 from emqx_gitops.project import Target
 from emqx_gitops.published import INDEX, README, Entry, Index, Lineage, Refused
@@ -24,68 +21,51 @@ from emqx_gitops.rendering import Rendering
 from emqx_gitops.resources import Resource
 from emqx_gitops.terminal import counted
 
-_SOURCE = "Source-commit"
-_SHORT = 12  # git's own short ids depend on what else is in the clone
 # Editors and desktops leave these beside what they open; no kustomization names them.
 _LITTER = re.compile(r"\.DS_Store|.*~|.*\.sw[op]|__pycache__")
 
 
 @dataclass(frozen=True)
-class Source:
-    """The commit that is rendered."""
-
-    commit: str
-    subject: str
-    date: str
-
-
-@dataclass(frozen=True)
 class Place:
-    """Where the renderings come from, and the branch as it was found; `tip` is empty when there is none yet."""
+    """Where the renderings come from, where they go, and the index of what is there."""
 
     git: Git
     targets: tuple[Target, ...]
     source: Source
-    remote: str
-    branch: str
-    tip: str
-    files: dict[str, str]
+    destination: Destination
     index: Index
-    published: str  # the source of the tip, if it has one
 
 
-def prepare(targets: list[Target], remote: str, branch: str) -> Place:
-    """Look at the source and fetch the branch. Refuses what cannot be told by a commit, and a commit older than the published one."""
+def prepare(targets: list[Target], remote: str, name: str, oci: str | None = None) -> Place:
+    """Look at the source and fetch what is published: the branch `name`, or the artifact `oci`.
+
+    Refuses what cannot be told by a commit, and a commit older than the published one.
+    """
     repository = git.around(targets[0].path)
     _check_names(targets)
-    _check_branch(repository, branch)
+    address = artifact.parse(oci) if oci is not None else None
+    if not address:
+        branch.check(repository, name)
     source = _source(repository, targets)
-    tip = repository.tip(remote, branch)
-    if tip:
-        repository.fetch(remote, branch)
-        if not repository.has(tip):
-            raise _lost(branch)
-    files = repository.files(tip) if tip else {}
-    index = _index(repository, branch, files) if tip else {}
-    before = _published(repository, tip) if tip else ""
+    destination = artifact.find(repository, remote, address) if address else branch.find(repository, remote, name)
+    index = _index(destination) if destination.tip else {}
+    _check_age(repository, source, destination)
+    return Place(repository, tuple(targets), source, destination, index)
+
+
+def _check_age(repository: Git, source: Source, destination: Destination) -> None:
+    before = destination.published
     if before and before != source.commit and repository.has(before) and repository.is_ancestor(source.commit, before):
-        message = f"{branch}: expected a commit that is not older than {before[:_SHORT]}, which is published; got {source.commit[:_SHORT]}"
-        raise Refused(message, "publish the newest commit; to go back, revert in a new one")
-    return Place(repository, tuple(targets), source, remote, branch, tip, files, index, before)
+        expected = f"expected a commit that is not older than {before[:SHORT]}, which is published"
+        fix = "publish the newest commit; to go back, revert in a new one"
+        raise Refused(f"{destination.name}: {expected}; got {source.commit[:SHORT]}", fix)
 
 
 def _check_names(targets: list[Target]) -> None:
     names = Counter(target.name for target in targets)
     for target in targets:
         if names[target.name] > 1:
-            raise UsageFailure(f"{target.path}: expected folders with different names; another is {target.name} too", "publish them into two branches")
-
-
-def _check_branch(repository: Git, branch: str) -> None:
-    if repository.try_run("check-ref-format", f"refs/heads/{branch}").code:
-        raise UsageFailure(f"--branch: expected the name of a branch; got {branch!r}", "for example: --branch rendered")
-    if repository.try_run("symbolic-ref", "--quiet", "HEAD").stdout.strip() == f"refs/heads/{branch}":
-        raise UsageFailure(f"--branch: expected another branch than the one that is rendered; got {branch!r}", "name another: --branch rendered")
+            raise UsageFailure(f"{target.path}: expected folders with different names; another is {target.name} too", "publish them into two places")
 
 
 def _source(repository: Git, targets: list[Target]) -> Source:
@@ -122,24 +102,14 @@ def _nested(one: Path, other: Path) -> bool:
     return one == other or one in other.parents or other in one.parents
 
 
-def _index(repository: Git, branch: str, files: dict[str, str]) -> Index:
+def _index(destination: Destination) -> Index:
     try:
-        found = published.parse(repository.run("cat-file", "blob", files[INDEX].rpartition(" ")[2]))
+        found = published.parse(destination.text(INDEX))
     except (KeyError, ValueError):
-        message = f"{branch}: expected a branch that `emqx-gitops publish` wrote; its {INDEX} is missing or of another form"
-        raise UsageFailure(message, "name another --branch") from None
+        message = f"{destination.name}: expected what `emqx-gitops publish` wrote; its {INDEX} is missing or of another form"
+        raise UsageFailure(message, f"name another {destination.option}") from None
     # What somebody deleted by hand is not there to be kept, nor to vanish.
-    return {folder: [entry for entry in entries if _path(folder, entry) in files] for folder, entries in found.items()}
-
-
-def _published(repository: Git, tip: str, folder: str = "") -> str:
-    """The source commit of the last publish, or of the last that changed a folder."""
-    wanted = ("log", "-1", "--basic-regexp", f"--grep=^{_SOURCE}: ", f"--format=%(trailers:key={_SOURCE},valueonly)", tip)
-    return "".join(repository.run(*wanted, *(["--", folder] if folder else [])).split()[:1])
-
-
-def _lost(branch: str) -> Refused:
-    return Refused(f"{branch}: expected to be the only one that publishes; somebody else did at the same time, and nothing was written", "run it again")
+    return {folder: [entry for entry in entries if _path(folder, entry) in destination.files] for folder, entries in found.items()}
 
 
 def required(renderings: list[Rendering]) -> list[Rendering]:
@@ -169,24 +139,23 @@ def _secret(resource: Resource) -> Iterator[Problem]:
 
 
 def publish(place: Place, renderings: list[Rendering], removals: list[str], *, whole: bool, dry_run: bool) -> str:
-    """Move the branch to these renderings, if they differ; what to tell the person.
+    """Replace what is published by these renderings, if they differ; what to tell the person.
 
-    A `whole` publish is of all that there is: folders of the branch that are not among the renderings are gone. Else they stay.
+    A `whole` publish is of all that there is: published folders that are not among the renderings are gone. Else they stay.
     """
+    there = place.destination
     index = _next(place, renderings, whole)
     _check_folders(index)
     _check_removals(place, index, removals)
     if _source(place.git, list(place.targets)) != place.source:
-        raise Refused(f"expected the commit {place.source.commit[:_SHORT]} throughout; another was checked out meanwhile", "run it again")
+        raise Refused(f"expected the commit {place.source.commit[:SHORT]} throughout; another was checked out meanwhile", "run it again")
     files = _files(place, renderings, index, write=not dry_run)
-    if files == place.files:
-        return f"{place.branch}: nothing changed since {place.tip[:_SHORT]}, rendered from {place.published[:_SHORT]}\n"
+    if files == there.files:
+        return f"{there.name}: nothing changed since {there.tip}, rendered from {there.published[:SHORT]}\n"
     told = _told(place, index, files)
     if dry_run:
-        return f"{told}{place.branch}: nothing was written: --dry-run\n"
-    commit = place.git.commit(place.git.tree(files), place.tip, _message(place.source), place.source.date)
-    _push(place, commit)
-    return f"{told}{place.branch}: {commit}\n"
+        return f"{told}{there.name}: nothing was written: --dry-run\n"
+    return f"{told}{there.name}: {there.replace(files, place.source)}\n"
 
 
 def _next(place: Place, renderings: list[Rendering], whole: bool) -> Index:
@@ -221,7 +190,8 @@ def _check_removals(place: Place, index: Index, removals: list[str]) -> None:
         count += len(left)
         refused += _named(folder, left, whole=folder not in index and left == missing)
     if refused:
-        message = f"{place.branch}: expected every object that is published to be there, or to be removed on purpose; {counted(count, 'object')} would vanish:"
+        expected = "expected every object that is published to be there, or to be removed on purpose"
+        message = f"{place.destination.name}: {expected}; {counted(count, 'object')} would vanish:"
         fix = "put back what was lost; what goes on purpose, name like that in the last paragraph of a commit (`Removes: …`), or by --removes"
         raise Refused("\n    ".join([message, *refused]), fix)
 
@@ -233,7 +203,7 @@ def _named(folder: str, lineages: list[Lineage], *, whole: bool) -> list[str]:
 
 
 def _trailers(place: Place, folder: str) -> list[str]:
-    since = _published(place.git, place.tip, folder)
+    since = place.destination.since(folder)
     if not since or not place.git.has(since):
         return []
     said = place.git.run("log", "--format=%(trailers:key=Removes,valueonly,unfold)", f"{since}..{place.source.commit}")
@@ -241,51 +211,27 @@ def _trailers(place: Place, folder: str) -> list[str]:
 
 
 def _files(place: Place, renderings: list[Rendering], index: Index, *, write: bool) -> dict[str, str]:
-    """The new tree, path -> mode, type and id; what was not rendered now comes from the old one."""
+    """The new tree, as the destination has it; what was not rendered now comes from the old one."""
     texts = {INDEX: published.dump(index), README: published.README_TEXT}
     files: dict[str, str] = {}
     rendered = {(rendering.name, resource.key): resource.text for rendering in renderings for resource in rendering.resources}
     for folder, found in index.items():
-        before = {entry.key: place.files[_path(folder, entry)].rpartition(" ")[2] for entry in place.index.get(folder, [])}
+        before = {entry.key: place.destination.kept(_path(folder, entry)) for entry in place.index.get(folder, [])}
         for entry in found:
             if (folder, entry.key) in rendered:
                 texts[_path(folder, entry)] = rendered[folder, entry.key]
             else:
-                files[_path(folder, entry)] = git.FILE + before[entry.key]
-    return files | {path: git.FILE + name for path, name in zip(texts, place.git.blobs(texts.values(), write=write), strict=True)}
+                files[_path(folder, entry)] = before[entry.key]
+    return files | place.destination.made(texts, write=write)
 
 
-def _message(source: Source) -> str:
-    trailers = {_SOURCE: source.commit, "Plugin-digest": f"sha256:{plugin_digest()}", "Emqx-gitops-version": emqx_fn.__version__}
-    return f"Render {source.commit[:_SHORT]}: {source.subject}\n\n" + "".join(f"{name}: {value}\n" for name, value in trailers.items())
-
-
-def plugin_digest() -> str:
-    """What `git ls-files | LC_ALL=C sort | xargs sha256sum | sha256sum` prints in the folder of the function."""
-    root = Path(emqx_fn.__file__).parent
-    names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return sha256("".join(f"{sha256((root / name).read_bytes()).hexdigest()}  {name}\n" for name in names).encode()).hexdigest()
-
-
-def _told(place: Place, index: Index, files: dict[str, str]) -> str:
-    changes = list(published.changes(place.files, files))
+def _told(place: Place, index: Index, files: Mapping[str, str]) -> str:
+    changes = list(published.changes(place.destination.files, files))
     counts = Counter(how for how, _ in changes)
     entries = [entry for found in index.values() for entry in found]
     earlier = sum(bool(entry.superseded_in) for entry in entries)
     kept = f" and {earlier} superseded for pods that still name them" if earlier else ""
     how = ", ".join(f"{counts[word]} {word}" for word in ("added", "changed", "removed"))
     lines = "".join(f"{word:8}{path}\n" for word, path in changes)
-    source = place.source.commit[:_SHORT]
-    return f"{lines}{place.branch}: {counted(len(entries) - earlier, 'object')}{kept} from {source}: {how}\n"
-
-
-def _push(place: Place, commit: str) -> None:
-    done = place.git.push(place.remote, place.branch, commit, place.tip)
-    if done.code == 0:
-        return
-    now = place.git.tip(place.remote, place.branch)
-    if now == commit:  # the answer was lost, not the push
-        return
-    if now != place.tip:
-        raise _lost(place.branch)
-    raise ToolFailure(f"git push: {git.words(done)}", f"check that you may push to {place.branch} of {place.remote!r}; nothing was written")
+    source = place.source.commit[:SHORT]
+    return f"{lines}{place.destination.name}: {counted(len(entries) - earlier, 'object')}{kept} from {source}: {how}\n"

@@ -1,4 +1,4 @@
-"""Rendering -> the Secrets that its workloads refer to and that nobody has made: random values for what can be invented.
+"""Rendering -> the Secrets that its pods refer to and that nobody has made: random values for what can be invented.
 
 They are made once, with `kubectl create -f -`: a second cookie would split a running cluster, so a second run must fail there.
 """
@@ -20,7 +20,9 @@ COOKIE_LENGTH = 48
 PASSWORD_LENGTH = 24  # EMQX 5 takes 8 to 64
 _COPIED_LABELS = ("app.kubernetes.io/name", CLUSTER_LABEL)
 _COOKIE = re.compile(r"EMQX_NODE__?COOKIE")
-_PASSWORD = re.compile(r"EMQX_(?:ADMIN|DASHBOARD|MANAGEMENT)_\w*(?:PASSWORD|SECRET)")
+_PASSWORD = re.compile(r"EMQX_(?:ADMIN|DASHBOARD|MANAGEMENT)_\w*(?:PASSWORD|SECRET)|API_PASSWORD")
+_API_KEY, _API_KEYS = "API_KEY", "api-key"  # in the Job of base/cluster-formed; the volume of the members
+_INVENTED = ("cookie", "password", "api-key")
 _TLS_KEYS = frozenset({"tls.crt", "tls.key"})
 
 
@@ -30,7 +32,7 @@ class Use(NamedTuple):
     namespace: str
     name: str
     key: str
-    purpose: str  # cookie, password, license, tls, or the place's own name
+    purpose: str  # cookie, password, api-key, license, tls, or the place's own name
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,20 @@ class Missing:
     @property
     def invented(self) -> tuple[Use, ...]:
         """The uses that a random value serves."""
-        return tuple(use for use in self.uses if use.purpose in ("cookie", "password"))
+        return tuple(use for use in self.uses if use.purpose in _INVENTED)
 
     @property
     def given(self) -> tuple[Use, ...]:
         """The uses whose value only a person can give."""
-        return tuple(use for use in self.uses if use.purpose not in ("cookie", "password"))
+        return tuple(use for use in self.uses if use.purpose not in _INVENTED)
 
 
 def missing(resources: tuple[Resource, ...]) -> list[Missing]:
-    """The Secrets to make, in the order in which the workloads name them."""
+    """The Secrets to make, in the order in which the workloads name them, and after these the Jobs."""
     rendered = {(resource.key.namespace, resource.key.name) for resource in resources if resource.key.kind == "Secret"}
     found: dict[tuple[str, str], tuple[dict[Use, None], dict[str, str]]] = {}
-    for workload in (resource for resource in resources if resource.is_workload):
+    jobs = [resource for resource in resources if resource.key[:2] == ("batch", "Job")]
+    for workload in (*(resource for resource in resources if resource.is_workload), *jobs):
         for use in _uses(workload):
             if (use.namespace, use.name) not in rendered:
                 found.setdefault((use.namespace, use.name), ({}, _labels(workload)))[0][use] = None
@@ -86,13 +89,15 @@ def _purpose(variable: str) -> str:
         return "cookie"
     if _PASSWORD.fullmatch(variable):
         return "password"
+    if variable == _API_KEY:
+        return "api-key"
     return "license" if variable.startswith("EMQX_LICENSE__") else variable
 
 
 def _volume(workload: Resource, volume: str, source: dict[str, Any]) -> Iterator[Use]:
     keys = {str(item.get("key")) for item in items(source, "items")}
     other = "tls" if not keys or keys & _TLS_KEYS else f"volume {volume}"
-    purpose = "license" if "license" in volume else other
+    purpose = "license" if "license" in volume else "api-key" if volume == _API_KEYS else other
     for key in sorted(keys) or [""]:
         yield from _use(workload, source, key, purpose)
 
@@ -116,6 +121,8 @@ def manifest(secret: Missing) -> str:
 
 
 def _value(purpose: str) -> str:
+    if purpose == "api-key":
+        return f"cluster-formed:{random_text(COOKIE_LENGTH)}"
     return random_text(COOKIE_LENGTH if purpose == "cookie" else PASSWORD_LENGTH)
 
 

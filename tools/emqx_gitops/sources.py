@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import yaml
 
 from emqx_fn import GROUP, wire
-from emqx_fn.graph import mapping
+from emqx_fn.graph import items, mapping, text
 from emqx_fn.problem import Problem, Refusal
 from emqx_gitops import layers
 from emqx_gitops.layers import Fragment, Layer, Place
@@ -89,11 +89,13 @@ class Built:
         return list(self._settings(kind))
 
     def _settings(self, kind: str) -> Iterator[dict[str, Any]]:
-        nodes = (fragment.node for layer in layers.walk(self.folder) for fragment in layers.fragments(layer) if fragment.kind == kind)
-        for node in nodes:
-            if layers.scalar(node, "apiVersion").startswith(f"{GROUP}/"):
-                with suppress(Refusal):  # kustomize says what is wrong with it
-                    yield wire.load(yaml.serialize(node), "")
+        found = (fragment for layer in layers.walk(self.folder) for fragment in layers.fragments(layer) if fragment.kind == kind)
+        for fragment in found:
+            with suppress(Refusal):  # kustomize says what is wrong with it
+                if layers.scalar(fragment.node, "apiVersion").startswith(f"{GROUP}/"):
+                    yield wire.load(yaml.serialize(fragment.node), "")
+                elif kind == "EmqxPolicy" and isinstance(fragment.node, yaml.SequenceNode):
+                    yield _allowed_by(wire.load(yaml.serialize(fragment.node), ""), fragment.name)
 
     def stamps(self, resource: Resource) -> bool:
         """Where it is made of base/, or a layer injects."""
@@ -124,6 +126,18 @@ class Read:
     def stamps(self, _: Resource) -> bool:
         """Never: somebody else may have written it."""
         return False
+
+
+def _allowed_by(operations: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """What the operations of a JSON patch let an EmqxPolicy allow, as the policy that says so in full."""
+    allow: list[Any] = []
+    for operation in operations:
+        if text(operation, "op") in ("add", "replace"):
+            wrapped = operation.get("value")
+            for step in reversed(text(operation, "path").strip("/").split("/")):
+                wrapped = [wrapped] if step.isdecimal() or step == "-" else {step: wrapped}
+            allow += items(wrapped, "spec", "allow")
+    return {"kind": "EmqxPolicy", "metadata": {"name": name or "check"}, "spec": {"allow": allow}}
 
 
 def _where(problem: Problem, hits: Iterable[Hit]) -> str:

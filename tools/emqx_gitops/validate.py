@@ -64,10 +64,15 @@ def sort_inputs(paths: list[str]) -> tuple[list[Target], list[Rendering]]:
         if path == "-":
             streams.append(_stream("stdin", ((Path("stdin"), _standard_input()),)))
         elif _is_rendered(Path(path)):
-            streams += [_stream(part.as_posix(), _texts(part)) for part in writer.parts(Path(path))]
+            streams += [read(part) for part in writer.parts(Path(path))]
         else:
             targets.append(project.target(path))
     return targets, streams
+
+
+def read(path: Path) -> Rendering:
+    """What was rendered before: a file, or every YAML file of a folder."""
+    return _stream(path.as_posix(), _texts(path))
 
 
 def _standard_input() -> str:

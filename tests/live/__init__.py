@@ -1,0 +1,1 @@
+"""What needs a kubeconfig and nothing else."""

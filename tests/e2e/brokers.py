@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cluster.client import Answer, Cluster, Object, path_of
+from cluster.client import Answer, Cluster, Object, Refused, path_of
 from cluster.controlplane import ROOT
 from cluster.live import name_of
 from cluster.rendering import FAMILIES, Clone, Document, Family, build, documents
@@ -95,7 +96,8 @@ class Brokers:
 
     def restart(self, pod: str) -> None:
         """Ends the container; the kubelet starts it again in the same pod."""
-        self.cluster.kubectl("exec", "--namespace", self.namespace, pod, "--", COMMAND, "stop")
+        with suppress(Refused):  # kubectl says so where it ends with its container
+            self.cluster.kubectl("exec", "--namespace", self.namespace, pod, "--", COMMAND, "stop")
 
     def apply(self, objects: Sequence[Document]) -> None:
         self.cluster.apply(self.namespace, yaml.safe_dump_all(objects))

@@ -145,19 +145,18 @@ def story(beginning: Story) -> Story:
     return beginning
 
 
-# To start a node takes as long as these do.
-SHORT_ON_A_NODE = ("test_node", "test_restarts")
+ON_THE_NODE = ("test_formed", "test_members", "test_node", "test_restarts")
 
 
 class Stories(LoadScopeScheduling):
-    """The tests of a module with one engine run in one process, and such stories side by side: most of their time they wait."""
+    """Three stories side by side, as most of their time they wait: one for each engine, and the node's. What a process has started serves all of its own."""
 
     def _split_scope(self, nodeid: str) -> str:
         module, _, test = nodeid.partition("::")
-        if Path(module).stem in SHORT_ON_A_NODE:
+        if Path(module).stem in ON_THE_NODE:
             return "node"
-        engine = next((name for name in ENGINES if test.endswith(f"{name}]")), "")
-        return f"{module} {engine}"
+        # Argo CD has the longer story: what needs no engine goes with the other.
+        return "argocd" if test.endswith("argocd]") else "flux"
 
 
 # Only there when the tests run in several processes.

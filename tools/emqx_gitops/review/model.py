@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from emqx_fn.problem import Problem
-from emqx_fn.record import MISSING, Path, shown
+from emqx_fn.record import MISSING, shown
 from emqx_gitops.project import Target
+from emqx_gitops.published import lineage
 from emqx_gitops.rendering import Rendering
 from emqx_gitops.resources import Resource
+
+if TYPE_CHECKING:
+    from emqx_fn.record import Path
 
 Cause = Literal["input", "plugin"]
 Severity = Literal["refused", "danger", "disruption", "notice", "info"]
@@ -21,7 +25,11 @@ NEED_CONSENT: frozenset[Severity] = frozenset({"refused", "danger"})
 
 
 class Field(NamedTuple):
-    """A field that differs. `before` and `after` are YAML values, or MISSING; `cause` says whether people or the plugin changed it."""
+    """A field that differs. `before` and `after` are YAML values, or MISSING; `cause` says whether people or the plugin changed it.
+
+    Of a list whose order means nothing, the entries that went and those that came; of a list of named entries whose order
+    alone changed, the names in their order.
+    """
 
     path: Path
     before: Any
@@ -41,6 +49,7 @@ class Difference:
     before: Resource | None
     after: Resource | None
     fields: tuple[Field, ...] = ()
+    cause: Cause = "input"  # of its coming or going; each field has its own
 
     @property
     def resource(self) -> Resource:
@@ -54,7 +63,7 @@ class Difference:
         """In one word."""
         if self.before is None or self.after is None:
             return "added" if self.before is None else "removed"
-        return "changed" if self.before.key == self.after.key else "renamed"
+        return "changed" if lineage(self.before.key) == lineage(self.after.key) else "renamed"
 
 
 @dataclass(frozen=True)
@@ -91,12 +100,17 @@ class Finding(NamedTuple):
 
 
 class Consent(NamedTuple):
-    """That somebody accepts a finding: its rule, where (`*` or a target, optionally with `:Kind/name`), and why. `source` says who said so."""
+    """That somebody accepts a finding: its rule, where (`*` or a target, optionally with `:Kind/name`), and why. `source` says who said so.
+
+    `until` is its last day, or empty. `note` says of one that does not count why.
+    """
 
     rule: str
     where: str
     reason: str
     source: str
+    until: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +121,12 @@ class TargetReview:
     findings: tuple[Finding, ...]
     problems: tuple[Problem, ...] = ()  # why head does not render or validate
     consents: tuple[tuple[Finding, Consent], ...] = ()
+
+    @property
+    def worst(self) -> Severity | None:
+        """The worst that is to be said of it; None where nothing is."""
+        found = {finding.severity for finding in self.findings}
+        return "refused" if self.problems else next((severity for severity in SEVERITIES if severity in found), None)
 
     @property
     def open(self) -> tuple[Finding, ...]:

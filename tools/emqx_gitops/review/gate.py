@@ -34,7 +34,7 @@ def of_options(lines: Iterable[str]) -> list[Consent]:
     for line in lines:
         consent = parse(line, "--accept")
         if consent is None:
-            example = "--accept 'data-left-behind clusters/prod:StatefulSet/emqx because it moves to a new cluster on Sunday'"
+            example = "--accept 'workload-replaced clusters/prod:StatefulSet/emqx because it moves to a new cluster on Sunday'"
             raise UsageFailure(f"--accept: expected `{_FORM}`; got {line!r}", f"for example: {example}")
         found.append(consent)
     return found

@@ -21,7 +21,9 @@ from emqx_gitops.review.impact.rules import found
 from emqx_gitops.review.impact.words import count, kubectl, listed
 from emqx_gitops.review.model import Finding
 
-_DATABASE = PurePosixPath("/opt/emqx/data/mnesia")
+_ROOT = PurePosixPath("/opt/emqx")
+_DATABASE = _ROOT / "data" / "mnesia"
+_DATA_DIR = "EMQX_NODE__DATA_DIR"
 _NAMES = ("EMQX_NODE_NAME", "EMQX_NODE__NAME", "EMQX_HOST", "EMQX_NAME", "DISCOVERY_SERVICE", "EMQX_CLUSTER__K8S__SUFFIX")
 COOKIES = ("EMQX_NODE_COOKIE", "EMQX_NODE__COOKIE")
 # Both ends of a connection between members have to say the same.
@@ -113,11 +115,12 @@ class Place(NamedTuple):
 
 
 def _moved(cluster: Cluster) -> Iterator[Finding]:
-    old, new = place_of(cluster.before), place_of(cluster.after)
+    old, new = place_of(cluster.before, _database(cluster.old)), place_of(cluster.after, _database(cluster.new))
     if not old.kept or old == new:
         return
     path = (
-        cluster.field(("spec", "template", "spec", "containers", "volumeMounts"), ("spec", "template", "spec", "volumes"), ("spec", "volumeClaimTemplates"))
+        (cluster.variable(_DATA_DIR) if _database(cluster.old) != _database(cluster.new) else None)
+        or cluster.field(("spec", "template", "spec", "containers", "volumeMounts"), ("spec", "template", "spec", "volumes"), ("spec", "volumeClaimTemplates"))
         or ""
     )
     message = f"the database lies elsewhere: so far in {old.text()}, from now on in {new.text()}. Members start with an empty one"
@@ -133,20 +136,26 @@ def _outside(cluster: Cluster) -> bool:
     return _keeps_data(cluster.before)
 
 
-def place_of(workload: Resource) -> Place:
+def _database(case: Case | None) -> PurePosixPath:
+    """4.x starts with the folder of the image, whatever node.data_dir says."""
+    said = _value(case, _DATA_DIR) if case and case.s.version >= (5, 0, 0) else ""
+    return _ROOT / (said or "data") / "mnesia"
+
+
+def place_of(workload: Resource, database: PurePosixPath = _DATABASE) -> Place:
     """Where the brokers of a workload keep their database."""
     containers = g.items(workload.pod_spec, "containers")
     container = next((item for item in containers if item.get("name") == "emqx"), containers[0] if containers else {})
-    above = [mount for mount in g.items(container, "volumeMounts") if _is_above(g.text(mount, "mountPath"))]
+    above = [mount for mount in g.items(container, "volumeMounts") if _is_above(g.text(mount, "mountPath"), database)]
     if not above:
         return Place("the pod's own disk", "", kept=False)
     mount = max(above, key=lambda item: len(g.text(item, "mountPath")))
-    inside = _DATABASE.relative_to(PurePosixPath(g.text(mount, "mountPath")))
+    inside = database.relative_to(PurePosixPath(g.text(mount, "mountPath")))
     return _in_volume(workload, str(mount.get("name")), str(PurePosixPath(g.text(mount, "subPath") or "/") / inside).strip("/"))
 
 
-def _is_above(path: str) -> bool:
-    return path.startswith("/") and _DATABASE.is_relative_to(PurePosixPath(path))
+def _is_above(path: str, database: PurePosixPath) -> bool:
+    return path.startswith("/") and database.is_relative_to(PurePosixPath(path))
 
 
 def _in_volume(workload: Resource, name: str, folder: str) -> Place:

@@ -12,7 +12,7 @@ from emqx_gitops.resources import Resource
 from emqx_gitops.review.impact.change import Change, Side
 from emqx_gitops.review.impact.rules import found
 from emqx_gitops.review.impact.words import listed
-from emqx_gitops.review.model import Finding
+from emqx_gitops.review.model import Difference, Finding
 
 _WAYS = (("Ingress", "ingress", "from", "reach its pods"), ("Egress", "egress", "to", "be reached by its pods"))
 _OWN, _ALL_PODS, _EVERYBODY, _EVERY_PORT = "its own pods", "all pods of the namespace", "everybody", "every port"
@@ -32,15 +32,21 @@ class Way(NamedTuple):
 
 def findings(change: Change) -> Iterator[Finding]:
     """What is let through and was not, workload by workload."""
-    changed = [difference.resource.label for difference in change.differences if difference.resource.key.kind == "NetworkPolicy"]
+    changed = [difference for difference in change.differences if difference.resource.key.kind == "NetworkPolicy"]
     for before, after in _workloads(change) if changed else ():
         for way in _WAYS:
             old, new = _through(change.before, before, way), _through(change.after, after, way)
             more = [one for one in new if not any(other.covers(one) for other in old)]
             if more:
                 ways = listed((f"{one.port} for {one.peer}" for one in more), limit=9)
-                message = f"by {listed(changed)} more may {way[3]}: {ways}. So far it was {_text(old)}"
+                message = f"{_because(changed)} more may {way[3]}: {ways}. So far it was {_text(old)}"
                 yield found("policy-loosened", after, message, "", ("name the ports and the peers that are meant, and no others",))
+
+
+def _because(changed: list[Difference]) -> str:
+    by = listed(difference.resource.label for difference in changed if difference.after)
+    without = listed(difference.resource.label for difference in changed if not difference.after)
+    return " and ".join([f"by {by}"] * bool(by) + [f"without {without}"] * bool(without))
 
 
 def _workloads(change: Change) -> list[tuple[Resource, Resource]]:

@@ -30,7 +30,8 @@ _TEMPLATE = ("spec", "template")
 def findings(change: Change) -> Iterator[Finding]:
     """What each workload's pods do."""
     for before, after, fields in change.workloads:
-        roll = Roll(change, before, after, tuple(field for field in fields if defaults.names(field.path)[:2] == _TEMPLATE))
+        template = (field for field in fields if defaults.names(field.path)[:2] == _TEMPLATE)
+        roll = Roll(change, before, after, tuple(sorted(template, key=_weight)))
         if not members(before) or not members(after):
             continue
         if roll.fields and not roll.held:
@@ -39,6 +40,11 @@ def findings(change: Change) -> Iterator[Finding]:
             yield found("not-rolled", after, f"{roll.held}; what waits: {roll.why()}", roll.fields[0], (roll.go_on,))
         else:
             yield from _quiet(roll)
+
+
+def _weight(field: Field) -> bool:
+    """Images first: what else differs often follows from them, and a long list is cut."""
+    return defaults.names(field.path)[-1] != "image"
 
 
 class Roll(NamedTuple):

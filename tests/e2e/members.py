@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cluster.client import Cluster, Object, path_of
 from cluster.discovery import addresses, discovered, headless_of, own_name
 from cluster.live import name_of
@@ -63,6 +65,30 @@ def problem_of_members(cluster: Cluster, app: App, count: int, none_of: frozense
         return f"addresses in Endpoints {addresses(headless_of(cluster, app.namespace, 'emqx'))}"
     wrong = {name_of(pod): sorted(seen) for pod in there if (seen := discovered(cluster, app.namespace, pod)) != named}
     return f"wanted {sorted(named)}, discovered {wrong}" if wrong else ""
+
+
+def await_rolled(cluster: Cluster, old: Mapping[App, frozenset[str]]) -> None:
+    """Until none of these pods is left; as long as one is, the ConfigMap that it names is there too: a container that restarts needs it."""
+
+    def left(app: App) -> bool:
+        before = config_maps(cluster, app)
+        now = pods(cluster, app)
+        missing = settings_named(now) - before - config_maps(cluster, app)
+        assert not missing, f"{app.name}: pruned in mid-roll: {missing}"
+        return bool(old[app] & uids(now))
+
+    until_fine("the pods rolled", lambda: ", ".join(app.name for app in old if left(app)))
+
+
+def settings_named(found: list[Object]) -> set[str]:
+    """The ConfigMaps that pods which are to stay take their variables from."""
+    staying = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    return {source["configMapRef"]["name"] for pod in staying for source in pod["spec"]["containers"][0]["envFrom"]}
+
+
+def config_maps(cluster: Cluster, app: App) -> set[str]:
+    """The names of those of the namespace."""
+    return set(map(name_of, cluster.items(app.namespace, "v1/configmaps")))
 
 
 def versions(cluster: Cluster, app: App) -> dict[str, str]:

@@ -12,7 +12,7 @@ from cluster.live import environment, workload_objects
 
 from .conftest import Story
 from .engine import App, await_refused, await_synced
-from .members import await_members, claims, names, pods, uids, versions
+from .members import await_members, await_rolled, claims, config_maps, names, pods, settings_named, uids, versions
 from .waiting import until
 
 pytestmark = pytest.mark.parametrize("engine", ["flux", "argocd"], indirect=True, scope="session")
@@ -59,13 +59,21 @@ def test_role_removed_by_hand_comes_back(story: Story) -> None:
 
 def test_changed_setting_rolls_the_pods(story: Story) -> None:
     before = {app: (uids(pods(story.cluster, app)), names(story.cluster, app), claims(story.cluster, app)) for app in story.apps}
+    settings = {app: settings_named(pods(story.cluster, app)) for app in story.apps}
     for app in story.apps:
         story.repository.set(app.overlay, "EMQX_MQTT__MAX_PACKET_SIZE", "2MB")
-    story.publish("Take larger packets")
+    commit = story.repository.publish("Take larger packets")
+    for app in story.apps:
+        story.engine.look(app)
+    await_rolled(story.cluster, {app: old_pods for app, (old_pods, _, _) in before.items()})
+    for app in story.apps:
+        await_synced(story.engine, app, commit)
     for app, (old_pods, old_names, old_claims) in before.items():
         new_names = await_members(story.cluster, app, 3, none_of=old_pods)
         assert new_names == old_names or not keeps_names(app)
         assert claims(story.cluster, app) == old_claims
+        # One generation back, for those that have not rolled yet.
+        assert settings[app] <= config_maps(story.cluster, app)
 
 
 def keeps_names(app: App) -> bool:

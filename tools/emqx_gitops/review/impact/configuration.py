@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from emqx_fn.case import Case
 from emqx_fn.environment import Variable
 from emqx_gitops.review.impact.change import Change, Cluster
-from emqx_gitops.review.impact.identity import cold_variables, same_variable
+from emqx_gitops.review.impact.identity import cold_variables, renaming_variables, same_variable
 from emqx_gitops.review.impact.members import first_pod
 from emqx_gitops.review.impact.rules import found
 from emqx_gitops.review.impact.words import kubectl, listed
@@ -65,13 +65,13 @@ def _first_start(cluster: Cluster, names: list[str]) -> Finding:
 
 
 def _kinds(change: Change, cluster: Cluster, names: list[str], first: list[str]) -> Finding:
-    cold = [name for name in cold_variables(change, cluster) if name in names]
+    cold = [name for name in (*cold_variables(change, cluster), *renaming_variables(cluster)) if name in names]
     rolling = [name for name in names if name not in (*cold, *first)]
     rolls = any(field.path[:2] == ("spec", "template") for field in cluster.fields)
     when = "as each pod restarts" if rolls else "when somebody restarts the pods, for nothing here does"
     kinds = [
         (f"rolling ({when})", rolling),
-        ("cold (members of both values do not talk)", cold),
+        ("cold (members of both values are no cluster)", cold),
         ("none (read at the first start only)", first),
     ]
     message = "; ".join(f"{kind}: {listed(found, limit=12)}" for kind, found in kinds if found)

@@ -92,6 +92,14 @@ def _renamed(cluster: Cluster) -> Iterator[Finding]:
     yield found("node-renamed", cluster.after, message, path, plan)
 
 
+def renaming_variables(cluster: Cluster) -> list[str]:
+    """The names of variables by which this change renames the members."""
+    old, new = node_name(cluster.old), node_name(cluster.new)
+    if not cluster.cases or not old or not new or old == new:
+        return []
+    return [name for name in _NAMES if _value(cluster.cases[0], name) != _value(cluster.cases[1], name)]
+
+
 def _first(workload: Resource) -> str:
     return f"{workload.key.name}-0" if workload.key.kind == "StatefulSet" else f"deploy/{workload.key.name}"
 

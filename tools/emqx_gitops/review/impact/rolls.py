@@ -270,7 +270,8 @@ def _watch(roll: Roll) -> str:
 
 def _risks(roll: Roll) -> Iterator[tuple[Field | str, str]]:
     for steps, text in _RISKS:
-        field = next((field for field in roll.fields if _touches(field, steps) or (steps is _PROBES and _is_hurried(roll, field))), None)
+        risky = (field for field in roll.fields if _touches(field, steps) or (steps is _PROBES and _is_hurried(roll, field)))
+        field = next((field for field in risky if not _waits_longer(field)), None)
         if field is not None:
             yield field, text + (_patience(roll) if steps is _PROBES else "")
     for field in roll.fields:
@@ -285,6 +286,19 @@ def _touches(field: Field, steps: tuple[str, ...]) -> bool:
     names = defaults.names(field.path)
     only_wished = any(name.startswith("preferred") for name in names) or "ScheduleAnyway" in str(field.path)
     return field.after is not MISSING and not only_wished and not _is_hash(field) and any(name in steps for name in names[2:5])
+
+
+# How long a probe waits, with the API server's defaults.
+_TIMES = {"failureThreshold": 3, "periodSeconds": 10, "timeoutSeconds": 1, "initialDelaySeconds": 0}
+
+
+def _waits_longer(field: Field) -> bool:
+    """A probe that asks for the same, and gives more time to answer."""
+    name = defaults.names(field.path)[-1]
+    if name not in _TIMES or not any(probe in field.path for probe in _PROBES):
+        return False
+    old, new = (_TIMES[name] if value is MISSING else value for value in (field.before, field.after))
+    return isinstance(old, int) and isinstance(new, int) and new >= old
 
 
 def _is_hurried(roll: Roll, field: Field) -> bool:

@@ -29,7 +29,7 @@ endif
 
 VENV := .venv/bin
 EMQX_GITOPS := $(VENV)/emqx-gitops
-NEEDS_CLUSTER_TOOLS := tests/cluster tests/parity
+NEEDS_CLUSTER_TOOLS := tests/cluster tests/parity tests/formed
 NEEDS_SYNC_TOOLS := tests/e2e
 # Containers run only on Linux and as root; elsewhere the tests that need it say so, and what they need is not built.
 E2E_PROGRAMS = if [ "$$(uname) $$(id -u)" = "Linux 0" ]; then echo e2e; else echo sync; fi
@@ -79,7 +79,7 @@ test: dev ## the tests that need nothing but set-up
 cluster-tools: dev ## build etcd, kube-apiserver and older kustomizes for test-cluster (some ten minutes, once)
 	@$(VENV)/python tests/tools/build.py
 
-test-cluster: cluster-tools ## the tests against a real API server, kubectl and older kustomizes
+test-cluster: cluster-tools ## the tests against a real API server, kubectl, older kustomizes and the shells of the images
 	@$(VENV)/python -m pytest $(NEEDS_CLUSTER_TOOLS) $(ARGS)
 
 # No link leads to a clone from which only tests ran.

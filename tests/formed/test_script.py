@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import socket
 import subprocess
@@ -17,12 +18,15 @@ import yaml
 from .members import FAMILIES, PATHS, Cluster, Member, formed, nodes, serving
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ROOT / ".tools" / "cluster" / "bin"
 JOB = yaml.safe_load((ROOT / "base" / "cluster-formed" / "job.yaml").read_text())
 (CONTAINER,) = JOB["spec"]["template"]["spec"]["containers"]
 KEY = "cluster-formed:s3cret"
 TOOLS = ("awk", "base64", "bash", "cat", "date", "grep", "sed", "sort", "timeout", "tr")
 # What `sh` is in an image, and whether it has curl: 5.8.5 and newer, 5.0 to 5.8.4, and 4.x, where most tools are busybox too.
 IMAGES = {"debian": ("dash", True), "debian-without-curl": ("dash", False), "alpine": ("busybox", True)}
+# A function, since the shell of busybox asks its own sleep before those on PATH.
+SHORT_SLEEP = f"sleep() {{ {shutil.which('sleep')} 0.1; }}\n"
 SECONDS = 30.0
 
 
@@ -53,7 +57,8 @@ class Image:
             **(env or {"API_KEY": KEY}),
         }
         shell, *flags = CONTAINER["command"]
-        command = [self.programs / shell, *flags, *CONTAINER["args"]]
+        (script,) = CONTAINER["args"]
+        command = [self.programs / shell, *flags, f"{SHORT_SLEEP}{script}"]
         return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, cluster: Cluster, **env: str) -> tuple[int, str]:
@@ -69,13 +74,13 @@ class Image:
 
 def image_of(folder: Path, name: str) -> Image:
     shell, has_curl = IMAGES[name]
-    found = shutil.which(shell) or pytest.skip(f"no {shell} on PATH")
+    found = shutil.which(shell, path=f"{os.environ['PATH']}{os.pathsep}{PROGRAMS}") or pytest.skip(f"no {shell} on PATH")
     programs = folder / "bin"
     programs.mkdir()
     programs.joinpath("sh").symlink_to(found)
     for tool in TOOLS:
         programs.joinpath(tool).symlink_to(found if shell == "busybox" else shutil.which(tool) or pytest.fail(f"no {tool}"))
-    real = {"sleep": f"{shutil.which('sleep')} 0.1", "getent": f'[ "$1 $2" = "ahosts formed" ] && {shutil.which("cat")} {folder}/addresses'}
+    real = {"getent": f'[ "$1 $2" = "ahosts formed" ] && {shutil.which("cat")} {folder}/addresses'}
     recorded = {"curl": shutil.which("curl")} if has_curl else {"bash": shutil.which("bash"), "timeout": shutil.which("timeout")}
     for tool, program in recorded.items():
         programs.joinpath(tool).unlink(missing_ok=True)

@@ -1,44 +1,22 @@
-"""The page: nothing on it is markup of somebody else's, it loads nothing, and a real browser shows it as it is meant.
+"""The page: nothing on it is markup of somebody else's, it loads nothing, and people who do not see it can read it.
 
-A browser is taken from PATH (`chromium`, `google-chrome`, as GitHub's runners have it) or from EMQX_GITOPS_BROWSER.
+tests/e2e/test_page.py looks at it in a browser.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import assume, given, settings
-from tests.review.impact.harness import ROOT, pair
 
-from emqx_gitops.project import Target
-from emqx_gitops.review.as_html import as_html
-from emqx_gitops.review.impact import findings
 from emqx_gitops.review.markup import visible
-from emqx_gitops.review.masks import Shown
-from emqx_gitops.review.model import SEVERITIES, Pair, Review, TargetReview
 
 from . import nasty
+from .pages import page, real
 
-BROWSER = os.environ.get("EMQX_GITOPS_BROWSER") or next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), "")
-QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr", "--virtual-time-budget=2000"),
-)
-CASES = ("scale-down", "exposed", "node-renamed", "rights-gained", "immutable-statefulset")
 VOID = ("meta", "input", "br", "rect", "path")
-needs_browser = pytest.mark.skipif(not BROWSER, reason="no browser: neither chromium nor google-chrome is on PATH, and EMQX_GITOPS_BROWSER names none")
-
-
-def page(found: Review) -> str:
-    return as_html(Shown(found), lambda _, text: text)
 
 
 class Tags(HTMLParser):
@@ -118,61 +96,3 @@ def test_colours_can_be_told_apart(scheme: int) -> None:
     pairs = [(name, ground) for name in names for ground in ("page", "panel")]
     pairs += [(color, f"{color}-panel") for color in ("red", "green")] + [("text", f"{color}-panel") for color in ("red", "green", "amber")]
     assert [pair for pair in pairs if contrast(*(colors[name] for name in pair)) < 4.5] == []
-
-
-# In a browser
-
-
-def real() -> Review:
-    """What several cases of findings do, in one review."""
-    targets = []
-    for name in CASES:
-        folder = min((ROOT / "tests/review/impact/cases" / name).glob("bad-*"))
-        made = pair(yaml.safe_load((folder / "case.yaml").read_text()))
-        found = sorted(findings(made), key=lambda finding: SEVERITIES.index(finding.severity))
-        label = f"clusters/{name}-{'long' * 20}"
-        targets.append(TargetReview(Pair(Target(Path(label), label), made.before, made.after, made.differences), tuple(found)))
-    return Review("a" * 40, "work tree", ("a" * 64, "b" * 64), tuple(targets))
-
-
-def browse(folder: Path, text: str, *options: str) -> tuple[str, str]:
-    """What a browser makes of a page, and what it complains of."""
-    file = folder / "review.html"
-    file.write_text(text, encoding="utf-8")
-    command = [BROWSER, *QUIET, f"--user-data-dir={folder / 'profile'}", *options, file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "HOME": str(folder)})
-    assert done.returncode == 0, done.stderr
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-
-
-@needs_browser
-@pytest.mark.parametrize("text", ["x", "</style><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"], ids=["harmless", "not"])
-def test_a_browser_has_nothing_to_complain_of(tmp_path: Path, text: str) -> None:
-    dom, complaints = browse(tmp_path, page(nasty.review(text)), "--dump-dom")
-    assert complaints == ""
-    assert "<title>EMQX review: gate: shut" in dom
-    assert text in unescape(dom)
-
-
-@needs_browser
-@pytest.mark.parametrize("width", [360, 1280])
-def test_it_is_as_wide_as_the_window(tmp_path: Path, width: int) -> None:
-    """Measured in a frame of that width, by a page around it: the page itself runs no script. All of it is unfolded."""
-    inner = page(real()).replace("<details", "<details open").replace("open open", "open")
-    (tmp_path / "inner.html").write_text(inner, encoding="utf-8")
-    script = """
-      const page = f.contentDocument.documentElement, gate = f.contentWindow.getComputedStyle(page.querySelector('.gate'));
-      document.title = [page.scrollWidth, page.clientWidth, page.querySelectorAll('svg').length, gate.borderLeftWidth].join(' ')"""
-    outer = f'<!doctype html><title>none</title><iframe id=f src=inner.html style="border:0;width:{width}px;height:900px" onload="{script}"></iframe>'
-    dom, _ = browse(tmp_path, outer, "--allow-file-access-from-files", "--window-size=1400,1000", "--dump-dom")
-    scrolled, shown, drawings, border = re.findall(r"<title>(.*?)</title>", dom)[0].split()
-    assert (scrolled, shown) == (str(width), str(width))
-    assert int(drawings) == 2 * len(CASES)
-    assert border == "6px"  # its own style is let in
-
-
-@needs_browser
-def test_a_picture_of_it(tmp_path: Path) -> None:
-    picture = tmp_path / "review.png"
-    browse(tmp_path, page(real()), "--window-size=1280,2000", f"--screenshot={picture}")
-    assert len(picture.read_bytes()) > 50_000  # of an empty page: some 10,000

@@ -124,7 +124,7 @@ NODE = ("kubelet", "kube-proxy", "coredns", "containerd", "runc", "cni", "nft")
 # It needs a container engine and a registry: .github/workflows/kind.yaml has them.
 ELSEWHERE = ("kind",)
 GROUPS = {
-    "test-cluster": tuple(program.name for program in TEST_CLUSTER),
+    "test-cluster": (*(program.name for program in TEST_CLUSTER), *(["busybox"] if sys.platform == "linux" else [])),
     "sync": tuple(name for name in KNOWN if name not in (*NODE, *ELSEWHERE)),
     "e2e": tuple(name for name in KNOWN if name not in ELSEWHERE),
 }

@@ -38,8 +38,12 @@ CNI_FOLDERS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 LAUNCHER = """\
 #!/bin/sh
 here=${{0%/*}}/../{folder}
-LD_LIBRARY_PATH="$here/{libraries}" exec "$here/{inside}" "$@"
+FONTCONFIG_SYSROOT="$here" LD_LIBRARY_PATH="{libraries}" exec "$here/{inside}" "$@"
 """
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+
+# The loader of this system goes with no other than its own.
+OWN = "libc6_*.deb"
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,11 @@ class Tool:
     name: str
     packages: tuple[str, ...]
     provides: tuple[str, ...]
-    # The folder of the libraries that are unpacked with it.
-    libraries: str = ""
+    # The folders of the libraries that are unpacked with it.
+    libraries: tuple[str, ...] = ()
+    # Names under which it may be installed, if Debian replaces it every week, so that no pin would hold. One that is installed spares
+    # the download; else it is the newest, with all that it depends on, as Debian has signed it.
+    moving: tuple[str, ...] = ()
 
     def folder(self, output: Path) -> Path:
         return output / "debian" / self.name
@@ -63,22 +70,32 @@ class Tool:
 
 
 TOOLS = (
+    # The shell and the tools of Alpine, on which the images of EMQX 4 stand.
+    Tool("busybox", ("busybox-static",), ("bin/busybox",)),
     Tool(
         "redis-server",
         ("redis-server", "redis-tools", "libatomic1", "libjemalloc2", "liblzf1"),
         ("usr/bin/redis-server",),
-        "usr/lib/x86_64-linux-gnu",
+        (LIBRARIES,),
     ),
     Tool("containerd", ("containerd",), ("usr/bin/containerd", "usr/bin/containerd-shim-runc-v2", "usr/bin/ctr")),
     Tool("runc", ("runc",), ("usr/sbin/runc",)),
     # A folder: the container network plugins are found by it.
     Tool("cni", ("containernetworking-plugins",), ("usr/lib/cni",)),
+    # It looks at the page that a review writes.
+    Tool(
+        "browser",
+        ("chromium-headless-shell",),
+        ("usr/lib/chromium/chromium-headless-shell",),
+        (LIBRARIES, f"{LIBRARIES}/pulseaudio", "lib/x86_64-linux-gnu"),
+        moving=("chromium", "google-chrome", "chromium-browser"),
+    ),
     # kube-proxy writes its rules with it.
     Tool(
         "nft",
         ("nftables", "libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libxtables12", "libedit2", "libbsd0", "libmd0"),
         ("usr/sbin/nft",),
-        "usr/lib/x86_64-linux-gnu",
+        (LIBRARIES,),
     ),
 )
 
@@ -96,7 +113,9 @@ class Pin:
 
 
 def pins(tool: Tool) -> list[Pin]:
-    """What the lock says of the tool's packages."""
+    """What the lock says of the tool's packages, but for one that moves."""
+    if tool.moving:
+        return []
     lines = [line.split() for line in LOCK.read_text().splitlines() if not line.startswith("#")]
     known = {words[0]: Pin(*words) for words in lines}
     return [known[package] for package in tool.packages]
@@ -115,6 +134,10 @@ def is_there(tool: Tool, output: Path) -> bool:
 def provide(tools: Sequence[Tool], output: Path) -> None:
     """Puts the tools into bin/: Debian's, or else those that are installed. What is there already is left alone."""
     missing = [tool for tool in tools if not is_there(tool, output)]
+    for tool in missing:
+        if tool.moving and all(found(tool, output).values()):
+            take_installed(tool, output, "Debian's is large and replaced every week")
+    missing = [tool for tool in missing if not is_there(tool, output)]
     if not missing:
         return
     try:
@@ -131,18 +154,23 @@ def provide(tools: Sequence[Tool], output: Path) -> None:
 def take(tool: Tool, output: Path, archive: Archive) -> None:
     """Unpacks a tool's packages and gives its programs their names."""
     with folder_beside(tool.folder(output)) as new:
-        archive.unpack(pins(tool), new)
+        if tool.moving:
+            archive.unpack_newest(tool.packages, new)
+        else:
+            archive.unpack(pins(tool), new)
     for inside, path in zip(tool.provides, tool.paths(output), strict=True):
         name(tool, inside, path)
     mark(tool, output)
-    print(f"{tool.name} {pins(tool)[0].version}: unpacked from Debian's package", flush=True)
+    version = "" if tool.moving else f" {pins(tool)[0].version}"
+    print(f"{tool.name}{version}: unpacked from Debian's package", flush=True)
 
 
 def name(tool: Tool, inside: str, path: Path) -> None:
     folder = f"debian/{tool.name}"
     with beside(path) as new:
         if tool.libraries:
-            new.write_text(LAUNCHER.format(folder=folder, libraries=tool.libraries, inside=inside))
+            libraries = ":".join(f"$here/{libraries}" for libraries in tool.libraries)
+            new.write_text(LAUNCHER.format(folder=folder, libraries=libraries, inside=inside))
             new.chmod(0o755)
         else:
             new.symlink_to(Path("..", folder, inside))
@@ -153,18 +181,27 @@ def mark(tool: Tool, output: Path) -> None:
         new.write_text(digest(tool))
 
 
-def take_installed(tool: Tool, output: Path, reason: BuildError) -> None:
+def take_installed(tool: Tool, output: Path, reason: object) -> None:
     """Gives the programs of this machine their names in bin/; `reason` says why it is not Debian's package."""
-    found = {path: installed(path.name) for path in tool.paths(output)}
-    missing = ", ".join(path.name for path, program in found.items() if program is None)
+    programs = found(tool, output)
+    missing = ", ".join(path.name for path, program in programs.items() if program is None)
     if missing:
-        fix = f"install {missing}; or, where Debian has moved on, pin anew: python3 tests/tools/debian.py"
+        fix = (
+            f"install {' or '.join(tool.moving)}"
+            if tool.moving
+            else f"install {missing}; or, where Debian has moved on, pin anew: python3 tests/tools/debian.py"
+        )
         raise BuildError(f"{tool.name}: expected Debian's package, or on PATH: {missing}\n  {reason}\n  fix: {fix}")
-    for path, program in found.items():
+    for path, program in programs.items():
         with beside(path) as new:
             new.symlink_to(str(program))
         print(f"{path.name}: {program}, which is installed; {reason}", flush=True)
     mark(tool, output)
+
+
+def found(tool: Tool, output: Path) -> dict[Path, Path | None]:
+    """The programs of this machine that could have the tool's names in bin/."""
+    return {path: next(filter(None, map(installed, (path.name, *tool.moving))), None) for path in tool.paths(output)}
 
 
 def installed(program: str) -> Path | None:
@@ -173,8 +210,8 @@ def installed(program: str) -> Path | None:
         plugin = shutil.which("bridge", path=os.pathsep.join(CNI_FOLDERS))
         return Path(plugin).parent if plugin else None
     folders = [os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS]
-    found = shutil.which(program, path=os.pathsep.join(folders))
-    return Path(found) if found else None
+    path = shutil.which(program, path=os.pathsep.join(folders))
+    return Path(path) if path else None
 
 
 @contextmanager
@@ -230,6 +267,13 @@ class Archive:
                 raise BuildError(f"{pin.package} {pin.version}: expected SHA-256 {pin.sha256}, got {got}")
             run(["dpkg-deb", "-x", package, folder], self.scratch)
 
+    def unpack_newest(self, packages: Sequence[str], folder: Path) -> None:
+        """Takes packages and all that they depend on, as Debian's signed lists have them today, and unpacks them."""
+        self._apt("-oDebug::NoLocking=1", "install", "--download-only", "--yes", "--no-install-recommends", *packages)
+        for package in sorted((self.scratch / "archives").glob("*.deb")):
+            if not package.match(OWN):
+                run(["dpkg-deb", "-x", package, folder], self.scratch)
+
     def _apt(self, *words: str) -> None:
         run(["apt-get", *self._options(), *words], self.scratch)
 
@@ -258,7 +302,7 @@ def run(command: Sequence[str | Path], folder: Path) -> str:
 def main() -> int:
     try:
         with packages_of_debian() as archive:
-            newest = archive.newest([package for tool in TOOLS for package in tool.packages])
+            newest = archive.newest([package for tool in TOOLS if not tool.moving for package in tool.packages])
     except BuildError as error:
         print(f"debian.py: {error}", file=sys.stderr)
         return 3

@@ -100,13 +100,18 @@ def test_unknown_program(build: ModuleType, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == (
         "build.py: expected one of test-cluster, sync, e2e, kustomize-5.4, kustomize-5.6, kubectl, etcd, kube-controller-manager, kube-apiserver, "
         "kube-scheduler, kubelet, kube-proxy, kwok, coredns, source-controller, kustomize-controller, registry, argocd, kind, "
-        "redis-server, containerd, runc, cni, nft; got 'etcdd'\n"
+        "busybox, redis-server, containerd, runc, cni, browser, nft; got 'etcdd'\n"
     )
 
 
-def test_without_names_only_what_test_cluster_needs(build: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="busybox is Linux's")
+def test_without_names_only_what_test_cluster_needs(build: ModuleType, machine: Path, tmp_path: Path) -> None:
+    (machine / "apt-get").unlink()
+    install(machine, "busybox", "#!/bin/sh\n")
+    (tmp_path / "debian.lock").write_text("busybox-static 1.35.0 0\n")
     assert build.main([]) == 0
     assert {path.name for path in (tmp_path / "out" / "bin").iterdir()} == {
+        "busybox",
         "etcd",
         "kube-apiserver",
         "kube-controller-manager",
@@ -125,7 +130,7 @@ def test_sync_needs_no_node(build: ModuleType) -> None:
 
 
 def test_group_and_program_in_building_order(build: ModuleType) -> None:
-    assert build.chosen(["kwok", "test-cluster", "kwok"])[-2:] == ["kube-apiserver", "kwok"]
+    assert build.chosen(["kwok", "etcd", "kwok", "kubectl"]) == ["kubectl", "etcd", "kwok"]
 
 
 def test_every_program_is_pinned_with_its_hash(build: ModuleType) -> None:
@@ -266,7 +271,7 @@ def write_lock(folder: Path, hashes: dict[str, str]) -> None:
 
 def test_lock_names_every_package_that_is_taken(build: ModuleType) -> None:
     for tool in build.debian.TOOLS:
-        assert [pin.package for pin in build.debian.pins(tool)] == list(tool.packages)
+        assert [pin.package for pin in build.debian.pins(tool)] == ([] if tool.moving else list(tool.packages))
 
 
 def test_debian_package_is_unpacked_once_and_finds_its_libraries(build: ModuleType, machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -372,3 +377,42 @@ def test_installed_network_plugins_are_found_by_their_folder(build: ModuleType, 
     (tmp_path / "debian.lock").write_text("containernetworking-plugins 1.1.1 0\n")
     assert build.main(["cni"]) == 0
     assert (tmp_path / "out" / "bin" / "cni" / "bridge").exists()
+
+
+# libc6 is among what the browser depends on.
+APT_NEWEST = """#!/bin/sh
+case " $* " in *" install "*) for one in libc6 libnss3 chromium-headless-shell; do echo "$one" > "archives/${one}_7_amd64.deb"; done ;; esac
+"""
+DPKG_BROWSER = """#!/bin/sh
+echo "$2" >> "${0%/*}/unpacked"
+mkdir -p "$3/usr/lib/chromium"
+printf '#!/bin/sh\\necho "$FONTCONFIG_SYSROOT"\\n' > "$3/usr/lib/chromium/chromium-headless-shell"
+chmod +x "$3/usr/lib/chromium/chromium-headless-shell"
+"""
+
+
+def test_browser_comes_with_all_that_it_depends_on_but_the_loader(build: ModuleType, machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    install(machine, "apt-get", APT_NEWEST)
+    install(machine, "dpkg-deb", DPKG_BROWSER)
+    assert build.main(["browser"]) == 0
+    assert capsys.readouterr().out == "browser: unpacked from Debian's package\nbrowser: in out/bin\n"
+    assert [Path(line).name for line in (machine / "unpacked").read_text().splitlines()] == ["chromium-headless-shell_7_amd64.deb", "libnss3_7_amd64.deb"]
+    browser = tmp_path / "out" / "bin" / "chromium-headless-shell"
+    assert subprocess.run([browser], capture_output=True, text=True, check=True).stdout == f"{tmp_path}/out/bin/../debian/browser\n"
+
+
+def test_installed_browser_spares_the_download(build: ModuleType, machine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    install(machine, "google-chrome", "#!/bin/sh\n")
+    assert build.main(["browser"]) == 0
+    reason = "Debian's is large and replaced every week"
+    assert capsys.readouterr().out == f"chromium-headless-shell: {machine / 'google-chrome'}, which is installed; {reason}\nbrowser: in out/bin\n"
+    assert not (machine / "apt-get.calls").exists()
+
+
+def test_no_browser(build: ModuleType, machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (machine / "apt-get").unlink()
+    assert build.main(["browser"]) == 3
+    assert capsys.readouterr().err == (
+        "build.py: browser: expected Debian's package, or on PATH: chromium-headless-shell\n"
+        "  there is no apt-get here to take Debian's with\n  fix: install chromium or google-chrome or chromium-browser\n"
+    )

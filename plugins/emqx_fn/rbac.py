@@ -173,8 +173,11 @@ class Access:
         self.add(f"{GROUP}/v1", "RoleBinding", {"roleRef": reference, "subjects": [self.new_subject(account, names)]})
 
     def new_subject(self, account: Object | None, names: tuple[str, ...]) -> dict[str, Any]:
-        namespace = self.subject_namespace(account)
-        return {"kind": "ServiceAccount", "name": names[0], **({"namespace": namespace} if namespace else {})}
+        if namespace := self.subject_namespace(account):
+            return {"kind": "ServiceAccount", "name": names[0], "namespace": namespace}
+        # kustomize completes a subject that has an earlier name; the name that this layer gives is none yet.
+        earlier = account.annotation(PREVIOUS_NAMES).split(",") if account else names
+        return {"kind": "ServiceAccount", "name": earlier[-1]}
 
     def rebind(self, own: list[Object], service: Object, account: Object | None, names: tuple[str, ...]) -> None:
         """A layer changed the ServiceAccount of the pods, or the rules of the function's own Role: what is missing in it comes back."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 from .client import Cluster, eventually
+from .live import await_pods
 from .rendering import ROOT, Clone, build
 
 
@@ -30,6 +31,9 @@ def test_only_what_nothing_names(cluster: Cluster, namespace: str, clone: Clone)
         settings = {"name": "emqx-env", "behavior": "merge", "literals": [f"EMQX_MQTT__MAX_PACKET_SIZE={size}"]}
         cluster.apply(namespace, build(clone.over("deployment-ip", "user", namespace=namespace, configMapGenerator=[settings])))
         await_revisions(cluster, namespace, revision)
+    # Revisions alone name them now.
+    cluster.kubectl("--namespace", namespace, "scale", "deployment/emqx", "--replicas=0")
+    await_pods(cluster, namespace, 0)
     cluster.kubectl("--namespace", namespace, "create", "configmap", "emqx-env-2222222222")
     assert sum("-env-" in found["metadata"]["name"] for found in cluster.items(namespace, "v1/configmaps")) == 3
     assert listed(cluster, namespace) == ["configmap/emqx-env-2222222222"]

@@ -74,7 +74,7 @@ validate: setup ## render, and check schemas and rules for all supported Kuberne
 	@$(EMQX_GITOPS) validate --all
 
 test: dev ## the tests that need nothing but set-up
-	@$(VENV)/python -m pytest tests $(NOT_WITHOUT_TOOLS) $(ARGS)
+	@$(VENV)/python -m pytest tests $(NOT_WITHOUT_TOOLS) --numprocesses=auto --dist=loadfile $(ARGS)
 
 cluster-tools: dev ## build etcd, kube-apiserver and older kustomizes for test-cluster (some ten minutes, once)
 	@$(VENV)/python tests/tools/build.py

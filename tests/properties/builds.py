@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from emqx_fn.graph import PREVIOUS_NAMES
 from emqx_fn.main import main
 from emqx_fn.run import inject
 from emqx_fn.wire import read_stream, write_stream
@@ -157,12 +158,15 @@ def injected(text: str, config: dict[str, Any] = CONFIG) -> str:
 
 
 def applied(text: str) -> list[dict[str, Any]]:
-    """What would reach the API server: kustomize drops the settings and gives a subject the namespace of its ServiceAccount."""
+    """What would reach the API server: kustomize drops the settings, and completes a subject that has an earlier name of a ServiceAccount."""
     objects = [item for item in documents(text) if item["kind"] != "EmqxCluster"]
-    accounts = {item["metadata"]["name"]: item["metadata"].get("namespace") for item in objects if item["kind"] == "ServiceAccount"}
+    accounts = [item["metadata"] for item in objects if item["kind"] == "ServiceAccount"]
+    earlier = {name: account for account in accounts for name in str((account.get("annotations") or {}).get(PREVIOUS_NAMES, "")).split(",")}
     for item in objects:
         for subject in item.get("subjects", []) if item["kind"] == "RoleBinding" else []:
-            subject.setdefault("namespace", accounts.get(subject["name"]))
+            account = earlier.get(subject["name"])
+            if account is not None and "namespace" not in subject:
+                subject.update(name=account["name"], namespace=account.get("namespace"))
     return objects
 
 

@@ -70,7 +70,7 @@ def test_one_run_at_a_time_for_each_pull_request() -> None:
 def test_actions_are_pinned_as_everywhere() -> None:
     texts = [path.read_text(encoding="utf-8") for path in [*(ROOT / ".github" / "workflows").glob("*.yaml"), ACTION / "action.yaml"]]
     used = {pin for text in texts for pin in re.findall(r"uses: ([^.\s]\S+@\S+ # v[\d.]+)$", text, re.MULTILINE)}
-    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", pin) for pin in used)
+    assert all(re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", pin) for pin in used)
     assert len({pin.partition("@")[0] for pin in used}) == len(used), "one action in two versions"
     named = [line for text in texts for line in text.splitlines() if re.search(r"uses: [^.]", line)]
     assert all(any(pin in line for pin in used) for line in named)

@@ -34,13 +34,23 @@ def main(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - a bug of ours must still fail closed, and say so in one line
         sys.stderr.write(render([_bug(error)]))
         return 1
-    if isinstance(output, tuple):
-        text, problems = output
-        sys.stderr.write(render(problems))
-        _write(text)
+    text, problems = output if isinstance(output, tuple) else (output, [])
+    sys.stderr.write(render(problems) if problems else "")
+    try:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        sys.stderr.write(
+            render(
+                [
+                    Problem(
+                        "wrong-protocol", "", "", f"expected to write the result to stdout; {error.strerror}", "see why its reader stopped or its disk is full"
+                    )
+                ]
+            )
+        )
         return 1
-    _write(output)
-    return 0
+    return 1 if problems else 0
 
 
 def _bug(error: Exception) -> Problem:
@@ -50,11 +60,6 @@ def _bug(error: Exception) -> Problem:
     place = f"{frame.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}" if frame else "?"
     message = f"expected no failure of the plugin itself; got {type(error).__name__} at {place}: {' '.join(str(error).split())[:200]}"
     return Problem("internal-error", "", "", message, "report it with the output of `kustomize build` without the plugin")
-
-
-def _write(text: str) -> None:
-    sys.stdout.buffer.write(text.encode())
-    sys.stdout.buffer.flush()
 
 
 def _read(source: str, data: bytes) -> str:

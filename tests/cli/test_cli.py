@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,18 @@ def test_a_mistake_of_our_own_has_an_exit_code_of_its_own(repo: Repo) -> None:
     )
     assert (ran.returncode, ran.stdout) == (3, "")
     assert ran.stderr.endswith("emqx-gitops: this is a mistake in emqx-gitops itself\n  fix: please report the lines above, and what you ran\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_a_full_disk_is_one_message(repo: Repo) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            repo.command("explain", "EMQX_NODE__NAME"), stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=repo.env, cwd=repo.path
+        )
+    assert (ran.returncode, ran.stderr) == (
+        3,
+        "emqx-gitops: No space left on device\n  fix: check the file, its permissions and the space on the disk\n",
+    )
 
 
 def test_messages_are_words_also_in_a_poor_locale(repo: Repo) -> None:

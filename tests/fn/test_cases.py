@@ -46,3 +46,17 @@ def test_case(case: Path, *, update_goldens: bool) -> None:
 def test_a_second_run_changes_nothing(case: Path) -> None:
     first = (case / "expected.yaml").read_bytes()
     assert run_function(case / "config.yaml", first).stdout.decode() == first.decode()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_a_result_that_cannot_be_written_is_refused() -> None:
+    case = next(path for path in CASES if (path / "expected.yaml").exists())
+    command = [sys.executable, "-I", str(ROOT / "plugins" / "emqx_fn" / "__main__.py"), "EmqxCluster", str(case / "config.yaml")]
+    with Path("/dev/full").open("w") as full, (case / "input.yaml").open() as stream:
+        done = subprocess.run(command, stdin=stream, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "emqx-gitops: 1 problem, nothing was written\n"
+        "expected to write the result to stdout; No space left on device [wrong-protocol]\n"
+        "  fix: see why its reader stopped or its disk is full\n"
+    )

@@ -7,6 +7,7 @@ A verb imports what it needs when it runs: `--help` and completion load nothing 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -455,6 +456,8 @@ def main() -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(ToolFailure(f"{where}{error.strerror or error}", "check the file, its permissions and the space on the disk").report())
+        # What stdout could not take is tried again at exit, and Python would add two lines of its own and another code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_TOOL)
     except Exception:  # noqa: BLE001 - our own mistake: no exit code of the user's may stand for it
         import traceback

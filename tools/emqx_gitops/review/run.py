@@ -61,9 +61,10 @@ def _review(compared: Compared, labels: tuple[str, str], consents: list[Consent]
 
 
 def _target(rendered: Rendered, day: str) -> TargetReview:
-    pair = rendered.pair
-    found = _findings(rendered)
-    return TargetReview(pair, tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))), _problems(pair.after, day))
+    problems = _problems(rendered.pair.after, day)
+    # A head that is refused needs no consent to its being unknown: nobody could give it.
+    found = [finding for finding in _findings(rendered) if not problems or finding.rule != "settings-unknown"]
+    return TargetReview(rendered.pair, tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))), problems)
 
 
 def _problems(after: Rendering | None, day: str) -> tuple[Problem, ...]:
@@ -95,7 +96,7 @@ def _identity(finding: Finding) -> tuple[str, str, str]:
 def _not_comparable(before: Rendering) -> Finding:
     first = before.problems[0].lines().partition("\n")[0]
     message = f"expected a base that renders, to compare with; it does not, so nobody can tell what this changes: {first}"
-    return Finding("base-not-rendered", "notice", "", "", message, ("look at the rendering of the head as if all of it were new",))
+    return Finding("base-not-rendered", "danger", "", "", message, ("look at the rendering of the head as if all of it were new",))
 
 
 def _not_told_apart(rendered: Rendered) -> Iterable[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from emqx_fn import chain
 from emqx_fn import graph as g
 from emqx_fn.case import Case
-from emqx_fn.graph import Graph, mapping
+from emqx_fn.graph import Graph, Object, mapping
 from emqx_fn.policy import case_in
 from emqx_fn.problem import Refusal
 from emqx_fn.wire import read_stream
@@ -33,29 +32,47 @@ class Side:
         self.by_key: dict[Key, Resource] = {resource.key: resource for resource in self.resources}
 
     @cached_property
-    def graph(self) -> Graph | None:
-        """The objects as rules see them; None where one is not of the shape that Kubernetes gives it."""
-        with suppress(Refusal):
+    def _graph(self) -> Graph | Refusal:
+        try:
             graph = Graph(read_stream(self.rendering.text).documents, final=True)
             for document in graph.documents:
                 graph.object(document)
-            return graph
-        return None
+        except Refusal as refusal:
+            return refusal
+        return graph
+
+    @property
+    def graph(self) -> Graph | None:
+        """The objects as rules see them; None where one is not of the shape that Kubernetes gives it."""
+        return None if isinstance(self._graph, Refusal) else self._graph
 
     @cached_property
-    def _cases(self) -> dict[tuple[str, str, str], Case]:
-        found: dict[tuple[str, str, str], Case] = {}
-        graph = self.graph
-        if graph is None:
-            return found
-        for workload in g.candidates(graph):
-            with suppress(Refusal):
-                found[workload.kind, workload.namespace, workload.name] = case_in(graph, workload)
-        return found
+    def _cases(self) -> dict[tuple[str, str, str], Case | Refusal]:
+        workloads = g.candidates(self.graph) if self.graph else []
+        return {(workload.kind, workload.namespace, workload.name): self._case(workload) for workload in workloads}
+
+    def _case(self, workload: Object) -> Case | Refusal:
+        assert self.graph is not None
+        try:
+            return case_in(self.graph, workload)
+        except Refusal as refusal:
+            return refusal
+
+    def _settled(self, resource: Resource) -> Case | Refusal | None:
+        return self._graph if isinstance(self._graph, Refusal) else self._cases.get((resource.key.kind, resource.key.namespace, resource.key.name))
 
     def case(self, resource: Resource) -> Case | None:
         """The settings of a workload; None where it runs no EMQX, or they cannot be told."""
-        return self._cases.get((resource.key.kind, resource.key.namespace, resource.key.name))
+        found = self._settled(resource)
+        return found if isinstance(found, Case) else None
+
+    def why_unknown(self, resource: Resource) -> str:
+        """Why the settings of a workload cannot be told; empty where they can."""
+        found = self._settled(resource)
+        if isinstance(found, Refusal):
+            problem = found.problems[0]
+            return ": ".join(part for part in (problem.object, problem.path, problem.message) if part)
+        return "" if found else "no container of it runs EMQX"
 
     def of_kind(self, *kinds: str) -> Iterator[Resource]:
         """The objects of these kinds."""

@@ -96,7 +96,8 @@ def _route(difference: Difference, after: Resource) -> Iterator[Finding]:
     ways = [way for way in _entries(after) if way not in before]
     if ways:
         message = f"clients outside the cluster get a way in: {listed(ways)}"
-        yield found("exposed", after, message, _path(difference.fields, ("spec",)))
+        plan = ("let in only whom it is for, by what its controller has for that (TLS, a login, allowed addresses), or take the way out",)
+        yield found("exposed", after, message, _path(difference.fields, ("spec",)), plan)
 
 
 def _entries(route: Resource) -> list[str]:

@@ -22,7 +22,6 @@ from emqx_gitops.review.impact.words import count, kubectl, listed
 from emqx_gitops.review.model import Finding
 
 _ROOT = PurePosixPath("/opt/emqx")
-_DATABASE = _ROOT / "data" / "mnesia"
 _DATA_DIR = "EMQX_NODE__DATA_DIR"
 _NAMES = ("EMQX_NODE_NAME", "EMQX_NODE__NAME", "EMQX_HOST", "EMQX_NAME", "DISCOVERY_SERVICE", "EMQX_CLUSTER__K8S__SUFFIX")
 COOKIES = ("EMQX_NODE_COOKIE", "EMQX_NODE__COOKIE")
@@ -44,12 +43,23 @@ def findings(change: Change) -> Iterator[Finding]:
         message = f"{_what(workload)} goes: {count(members(workload), 'member')} stop, and clients have nobody to connect to"
         yield found("workload-removed", workload, message)
     for cluster in change.clusters:
+        yield from _unknown(change, cluster)
         if cluster.replaced:
             yield _replaced(cluster)
         else:
             yield from _renamed(cluster)
             yield from _moved(cluster)
             yield from cold(change, cluster)
+
+
+def _unknown(change: Change, cluster: Cluster) -> Iterator[Finding]:
+    """Where one side cannot be read nothing below is compared: that is to be known, not to be passed over."""
+    before, after = change.before.why_unknown(cluster.before), change.after.why_unknown(cluster.after)
+    if not (before or after) or (before == after and not cluster.fields):
+        return
+    side, why = ("before", before) if before else ("after", after)
+    message = f"the settings of the members cannot be told, {side} this change: {why}. So nobody can say whether names, data, release or settings change"
+    yield found("settings-unknown", cluster.after, message, "", ("look at both sides by hand, above all at node name, mount path, data folder and image",))
 
 
 def _what(workload: Resource) -> str:
@@ -60,7 +70,13 @@ def _replaced(cluster: Cluster) -> Finding:
     before, after = cluster.before, cluster.after
     message = f"to the API server this is another object: {_what(before)} goes, {_what(after)} comes. The new members start with an empty database"
     kept = claims_of(before)
-    message += f"; the data of the old ones stays in {listed(kept)}" if kept else "; that of the old ones goes with their pods" if not _outside(cluster) else ""
+    message += (
+        f"; the data of the old ones stays in {listed(kept)}"
+        if kept
+        else "; that of the old ones goes with their pods"
+        if not place_of(before, cluster.old).kept
+        else ""
+    )
     message += ". Both run side by side until the old one is pruned"
     plan = (
         "keep name, namespace and kind, or:",
@@ -79,8 +95,8 @@ def _renamed(cluster: Cluster) -> Iterator[Finding]:
         return
     path = cluster.variable(*_NAMES) or cluster.field(("spec", "serviceName")) or cluster.field(("spec", "template", "metadata", "annotations")) or ""
     message = f"each member gets another node name: {old} becomes {new}. "
-    if _keeps_data(cluster.after):
-        message += f"Its database is {_DATABASE}/{old}: each starts with an empty one beside it, and nobody reads the old one any more"
+    if place_of(cluster.after, cluster.new).kept:
+        message += f"Its database is {_database(cluster.old)}/{old}: each starts with an empty one beside it, and nobody reads the old one any more"
     else:
         message += "The old names stay in the list of members as stopped, until EMQX forgets them"
     if members(cluster.after) > 1:
@@ -123,7 +139,7 @@ class Place(NamedTuple):
 
 
 def _moved(cluster: Cluster) -> Iterator[Finding]:
-    old, new = place_of(cluster.before, _database(cluster.old)), place_of(cluster.after, _database(cluster.new))
+    old, new = place_of(cluster.before, cluster.old), place_of(cluster.after, cluster.new)
     if not old.kept or old == new:
         return
     path = (
@@ -136,22 +152,15 @@ def _moved(cluster: Cluster) -> Iterator[Finding]:
     yield found("data-moved", cluster.after, message, path, ("mount the same claim at the same place, or copy the data while the brokers are stopped",))
 
 
-def _keeps_data(workload: Resource) -> bool:
-    return place_of(workload).kept
-
-
-def _outside(cluster: Cluster) -> bool:
-    return _keeps_data(cluster.before)
-
-
 def _database(case: Case | None) -> PurePosixPath:
     """4.x starts with the folder of the image, whatever node.data_dir says."""
     said = _value(case, _DATA_DIR) if case and case.s.version >= (5, 0, 0) else ""
     return _ROOT / (said or "data") / "mnesia"
 
 
-def place_of(workload: Resource, database: PurePosixPath = _DATABASE) -> Place:
-    """Where the brokers of a workload keep their database."""
+def place_of(workload: Resource, case: Case | None) -> Place:
+    """Where the brokers of a workload keep their database; where its settings are unknown, the folder of the image."""
+    database = _database(case)
     containers = g.items(workload.pod_spec, "containers")
     container = next((item for item in containers if item.get("name") == "emqx"), containers[0] if containers else {})
     above = [mount for mount in g.items(container, "volumeMounts") if _is_above(g.text(mount, "mountPath"), database)]

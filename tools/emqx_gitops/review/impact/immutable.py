@@ -6,7 +6,7 @@ Sources: the update validation of Kubernetes 1.34 and 1.36 (`ValidateStatefulSet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from emqx_fn.graph import mapping
@@ -37,9 +37,14 @@ _FORCE = "kustomize.toolkit.fluxcd.io/force"
 def findings(change: Change) -> Iterator[Finding]:
     """Fields that may not change in an object that is there."""
     for before, after, fields in change.changed():
-        look = _OF_KIND.get(after.key.kind)
-        if look is not None:
-            yield from look(before, after, list(fields))
+        yield from of(before, after, fields)
+
+
+def of(before: Resource, after: Resource, fields: Iterable[Field]) -> Iterator[Finding]:
+    """Those of one object."""
+    look = _OF_KIND.get(after.key.kind)
+    if look is not None:
+        yield from look(before, after, list(fields))
 
 
 def _names(field: Field) -> tuple[str, ...]:
@@ -110,6 +115,11 @@ def _leftover(before: Resource, after: Resource, fields: Fields, strategy: str) 
 _FILLED_IN = {"updateStrategy": ("partition",), "strategy": ("maxSurge", "maxUnavailable")}
 
 
+def _after_merge(*steps: str) -> tuple[str, ...]:
+    """Before the merge an engine would make again what the steps delete, as it was."""
+    return tuple(sync("merge: the sync fails at this object, and leaves it as it is", *steps))
+
+
 def _recreate(after: Resource, fixed: Fields) -> tuple[str, ...]:
     name = after.key.name
     last = pods(after)[-1:] or [f"{name}-0"]
@@ -120,8 +130,8 @@ def _recreate(after: Resource, fixed: Fields) -> tuple[str, ...]:
     }
     changed = [_below_spec(field) for field in fixed]
     after_sync = next((restart[field] for field in restart if field in changed), "")
-    steps = sync("merge; the sync fails, and nothing has changed yet", kubectl(after, "delete", "statefulset", name, "--cascade=orphan") + ": the pods go on")
-    return (*steps, after_sync) if after_sync else tuple(steps)
+    steps = _after_merge(kubectl(after, "delete", "statefulset", name, "--cascade=orphan") + ": the pods go on")
+    return (*steps, after_sync) if after_sync else steps
 
 
 def _claim_templates(before: Resource, after: Resource, fields: Fields) -> Finding:
@@ -163,7 +173,7 @@ def _deployment(before: Resource, after: Resource, fields: Fields) -> Iterator[F
     if selector:
         message = f"a {after.key.kind} never changes its selector, here {_shown(after.key.kind, selector)}: the API server refuses the whole object"
         name = f"{after.key.kind.lower()}/{after.key.name}"
-        plan = sync("merge; the sync fails, and nothing has changed yet", kubectl(after, "delete", name) + ": its pods go, all at once")
+        plan = _after_merge(kubectl(after, "delete", name) + ": its pods go, all at once")
         yield found("immutable-selector", after, message, selector[0], plan)
 
 
@@ -211,10 +221,10 @@ def _service(before: Resource, after: Resource, fields: Fields) -> Iterator[Find
             message = (
                 f"the address of the Service stays {_text(field.before)}, though it says nothing of it any more: the API server keeps what it has once given"
             )
-            yield found("cluster-ip-stays", after, message, field, _service_again(after))
+            yield found("cluster-ip-stays", after, message, field, sync("merge", _delete_service(after)))
         elif _is_fixed(before, after, field):
             message = f"a Service never changes {_shown(after.key.kind, [field])}: the API server refuses the whole object"
-            yield found("immutable-service", after, message, field, _service_again(after))
+            yield found("immutable-service", after, message, field, _after_merge(_delete_service(after)))
 
 
 def _text(value: Any) -> str:
@@ -235,16 +245,15 @@ def _is_fixed(before: Resource, after: Resource, field: Field) -> bool:
     return name == ("spec", "loadBalancerClass") and _type(before) == _type(after) == "LoadBalancer"
 
 
-def _service_again(after: Resource) -> tuple[str, ...]:
-    delete = kubectl(after, "delete", "service", after.key.name) + ": its address goes, and a load balancer's too; who uses it waits until the sync"
-    return tuple(sync("merge", delete))
+def _delete_service(after: Resource) -> str:
+    return kubectl(after, "delete", "service", after.key.name) + ": its address goes, and a load balancer's too; who uses it waits until the sync"
 
 
 def _binding(_: Resource, after: Resource, fields: Fields) -> Iterator[Finding]:
     reference = _below(fields, ("roleRef",))
     if reference:
         message = f"a {after.key.kind} never changes its Role, here {_shown(after.key.kind, reference)}: the API server refuses the whole object"
-        plan = sync("merge", kubectl(after, "delete", after.key.kind.lower(), after.key.name) + ": until the sync its subjects have not these rights")
+        plan = _after_merge(kubectl(after, "delete", after.key.kind.lower(), after.key.name) + ": until the sync its subjects have not these rights")
         yield found("immutable-role-ref", after, message, reference[0], plan)
 
 

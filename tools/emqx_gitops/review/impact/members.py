@@ -27,7 +27,7 @@ def _down(cluster: Cluster, old: int, new: int) -> Finding:
     going = _going(cluster)
     if new == 0:
         message = f"all {count(old, 'member')} stop: clients have nobody to connect to"
-        message += "" if place_of(workload).kept else ", and with the last pod goes all that the cluster knows"
+        message += "" if place_of(workload, cluster.new).kept else ", and with the last pod goes all that the cluster knows"
         return found("scale-down", workload, message, field)
     message = f"{old - new} of {count(old, 'member')} {'goes' if old - new == 1 else 'go'}: {going}. Their clients and sessions move or are lost; "
     message += "nobody tells EMQX that they are gone for good: "

@@ -18,7 +18,7 @@ from emqx_gitops.inventory import references
 from emqx_gitops.published import lineage
 from emqx_gitops.resources import Key, Resource
 from emqx_gitops.review import defaults
-from emqx_gitops.review.impact import budgets
+from emqx_gitops.review.impact import budgets, immutable
 from emqx_gitops.review.impact.change import Change, members, pods
 from emqx_gitops.review.impact.rules import found
 from emqx_gitops.review.impact.words import between, count, kubectl, listed
@@ -31,7 +31,8 @@ def findings(change: Change) -> Iterator[Finding]:
     """What each workload's pods do."""
     for before, after, fields in change.workloads:
         template = (field for field in fields if defaults.names(field.path)[:2] == _TEMPLATE)
-        roll = Roll(change, before, after, tuple(sorted(template, key=_weight)))
+        refused = {finding.rule for finding in immutable.of(before, after, fields) if finding.severity == "refused"}
+        roll = Roll(change, before, after, tuple(sorted(template, key=_weight)), frozenset(refused))
         if not members(before) or not members(after):
             continue
         if roll.fields and not roll.held:
@@ -48,12 +49,16 @@ def _weight(field: Field) -> bool:
 
 
 class Roll(NamedTuple):
-    """A workload whose pods are to be replaced; `fields` are those of its pod template that differ."""
+    """A workload whose pods are to be replaced; `fields` are those of its pod template that differ.
+
+    `refused` has the findings by which the API server takes nothing of the change before somebody has acted.
+    """
 
     change: Change
     before: Resource
     after: Resource
     fields: tuple[Field, ...]
+    refused: frozenset[str] = frozenset()
 
     @property
     def number(self) -> int:
@@ -92,6 +97,8 @@ class Roll(NamedTuple):
     def at_once(self) -> int:
         """How many pods may be missing at the same time."""
         spec = mapping(self.after.data, "spec")
+        if "immutable-selector" in self.refused:
+            return self.number  # by its plan: the object is deleted with its pods
         if self.is_set:
             asked = mapping(spec, "updateStrategy", "rollingUpdate").get("maxUnavailable")
             return max(1, budgets.share(asked, self.number, up=False)) if asked is not None else 1
@@ -105,7 +112,7 @@ class Roll(NamedTuple):
     def surge(self) -> int:
         """How many new pods of a Deployment may start before an old one goes."""
         spec = mapping(self.after.data, "spec")
-        if self.is_set or mapping(spec, "strategy").get("type") == "Recreate":
+        if self.is_set or "immutable-selector" in self.refused or mapping(spec, "strategy").get("type") == "Recreate":
             return 0
         return budgets.share(mapping(spec, "strategy", "rollingUpdate").get("maxSurge", "25%"), self.number, up=True)
 
@@ -169,7 +176,8 @@ def _rolling(roll: Roll) -> Iterator[Finding]:
 def _pods_roll(roll: Roll) -> Finding:
     number = roll.number - min(roll.partition, roll.number) if roll.is_set else roll.number
     stay = roll.number - roll.at_once
-    message = f"{count(number, 'pod')} {'restarts' if number == 1 else 'restart'}{_order(roll, number)}"
+    message = "once the API server takes the change, " if roll.refused else ""
+    message += f"{count(number, 'pod')} {'restarts' if number == 1 else 'restart'}{_order(roll, number)}"
     message += f"; {stay} of {roll.number} serve meanwhile" if stay else "; nobody serves meanwhile"
     message += f". Clients of a pod that restarts connect again. Because of {roll.why()}"
     plan = ("nothing but an order differs: put it back, and no pod restarts",) if all(map(_is_order, roll.fields)) else ()

@@ -27,6 +27,7 @@ RULES: dict[str, Severity] = {
     "workload-replaced": "danger",
     "node-renamed": "danger",
     "data-moved": "danger",
+    "settings-unknown": "danger",
     "cold-restart": "danger",
     "claims-deleted": "danger",
     "claim-retention": "danger",

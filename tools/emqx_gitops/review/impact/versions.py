@@ -36,7 +36,7 @@ def _order(old: Version, new: Version) -> int:
 def _jump(cluster: Cluster, old: Version, new: Version) -> Iterator[Finding]:
     path = cluster.field(("spec", "template", "spec", "containers", "image")) or ""
     workload, way = cluster.after, f"EMQX {old} becomes {new}"
-    kept = place_of(workload).kept
+    kept = place_of(workload, cluster.new).kept
     if _order(old, new) < 0:
         message = f"{way}: an older release need not read what a newer one has written, and upstream tests no way back"
         plan = ("keep the newer release, or start the older one on the backup that was made before the upgrade",) if kept else ()
@@ -54,7 +54,7 @@ def _jump(cluster: Cluster, old: Version, new: Version) -> Iterator[Finding]:
 
 def _database(cluster: Cluster, way: str, path: Field | str) -> Finding:
     workload = cluster.after
-    kept = place_of(workload).kept
+    kept = place_of(workload, cluster.new).kept
     message = f"{way}: 5.0 and newer do not read the database of 4.x, and members of both form no cluster. While it rolls there are two"
     message += "; users, rules and retained messages of 4.x are not there afterwards" if kept else ""
     first = f"{workload.key.name}-0" if workload.key.kind == "StatefulSet" else f"deploy/{workload.key.name}"

@@ -106,7 +106,7 @@ format: dev ## format the code
 	@$(VENV)/ruff check --fix .
 	@$(VENV)/ruff format .
 
-schema: dev ## write the JSON Schemas of both kinds into schemas/
+schema: dev ## write the JSON Schemas of both kinds into plugins/schemas/
 	@$(EMQX_GITOPS) schema
 
 update-goldens: dev ## write the expected results of the tests anew; review the difference line by line

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120.0
 # What of this clone a user's repository consists of; the program and its plugin always run from the clone itself.
-PARTS = ("base", "overlays", "plugins/inject", "plugins/check", "schemas")
+PARTS = ("base", "overlays", "plugins/inject", "plugins/check", "plugins/schemas")
 # Nothing that the person running the tests has set may change what the program says.
 UNSET = ("CRANE", "KUSTOMIZE", "KUBECONFORM", "KUSTOMIZE_PLUGIN_HOME", "NO_COLOR", "FORCE_COLOR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 

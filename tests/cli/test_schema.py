@@ -17,7 +17,7 @@ from .conftest import ROOT, Repo
 
 @pytest.mark.parametrize("name", schema.KINDS)
 def test_the_committed_file_is_up_to_date(name: str) -> None:
-    assert (ROOT / "schemas" / f"{name}.json").read_text() == schema.text(schema.KINDS[name])
+    assert (ROOT / "plugins" / "schemas" / f"{name}.json").read_text() == schema.text(schema.KINDS[name])
 
 
 @pytest.mark.parametrize("name", schema.KINDS)
@@ -135,4 +135,4 @@ def test_every_settings_file_of_ours_fits() -> None:
     assert files
     for file in files:
         Draft7Validator(schema.schema("EmqxCluster")).validate(yaml.safe_load(file.read_text()))
-        assert file.read_text().startswith("# yaml-language-server: $schema=../../schemas/emqxcluster.json\n")
+        assert file.read_text().startswith("# yaml-language-server: $schema=../../plugins/schemas/emqxcluster.json\n")

@@ -11,7 +11,7 @@ HEAD = """\
 
 Every field of `spec`, for the two kinds of `emqx-gitops.dev/v1alpha1`.
 Written from the tables in `plugins/emqx_fn/spec.py`; `make update-goldens` writes it anew.
-Editors get the same from `schemas/`, by the comment in the first line of each `emqx.yaml`.
+Editors get the same from `plugins/schemas/`, by the comment in the first line of each `emqx.yaml`.
 
 A field that is left out is derived from the YAML in the build, as the column *Left out* says.
 """

@@ -67,7 +67,7 @@ spec:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What a user's clone has of YAML."""
-    for folder in ("base", "overlays", "plugins", "schemas"):
+    for folder in ("base", "overlays", "plugins"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 

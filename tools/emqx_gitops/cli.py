@@ -347,7 +347,7 @@ def secrets(
 @app.command(**_example("emqx-gitops schema --check"))
 def schema(
     kind: Annotated[str | None, typer.Argument(metavar="emqxcluster|emqxpolicy", help="Print this one instead of writing both.", show_default=False)] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a file in schemas/ is out of date.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a file in plugins/schemas/ is out of date.")] = False,
 ) -> None:
     """Write the JSON Schemas of both kinds, for editors."""
     from emqx_gitops import schema, terminal
@@ -360,15 +360,16 @@ def schema(
         return
     root = clone_root()
     if root is None:
-        raise UsageFailure("schema: expected a clone to write schemas/ into; this is an installed package", "name a kind to print its schema")
-    stale = schema.stale(root / "schemas")
+        raise UsageFailure("schema: expected a clone to write plugins/schemas/ into; this is an installed package", "name a kind to print its schema")
+    folder = root / "plugins" / "schemas"
+    stale = schema.stale(folder)
     if check and stale:
-        terminal.say(f"emqx-gitops: schemas/ is out of date: {', '.join(sorted(stale))}\n  fix: run `make schema` and commit the result")
+        terminal.say(f"emqx-gitops: plugins/schemas/ is out of date: {', '.join(sorted(stale))}\n  fix: run `make schema` and commit the result")
         raise typer.Exit(EXIT_PROBLEMS)
     for name, text in stale.items():
-        (root / "schemas").mkdir(exist_ok=True)
-        (root / "schemas" / name).write_text(text, encoding="utf-8", newline="\n")
-        terminal.say(f"wrote schemas/{name}")
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        terminal.say(f"wrote plugins/schemas/{name}")
 
 
 @plugin_app.command(**_example("emqx-gitops plugin install"))

@@ -59,8 +59,8 @@ def local_base(folder: Path, overlay: str) -> Base | None:
     root = project.find_root(folder.parent)
     if root is None or not (root / "overlays" / overlay).is_dir() or not (root / "plugins" / "inject").is_dir():
         return None
-    relative = {part: Path(os.path.relpath(root / part, folder)).as_posix() for part in (f"overlays/{overlay}", "plugins/inject", "schemas/emqxcluster.json")}
-    return Base(*relative.values())
+    parts = (f"overlays/{overlay}", "plugins/inject", "plugins/schemas/emqxcluster.json")
+    return Base(*(Path(os.path.relpath(root / part, folder)).as_posix() for part in parts))
 
 
 def git_base(repository: str, ref: str, overlay: str) -> Base:

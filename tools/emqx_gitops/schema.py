@@ -1,4 +1,4 @@
-"""The function's table of fields -> JSON Schemas for editors, committed in schemas/."""
+"""The function's table of fields -> JSON Schemas for editors, committed in plugins/schemas/."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -56,3 +58,26 @@ def test_secrets_cannot_be_changed_by_hand(cluster: Cluster, namespace: str, clo
     cluster.kubectl("create", "--filename=-", stdin=secrets_of(clone.over("persistent", "user", namespace=namespace)))
     with pytest.raises(Refused, match="field is immutable when `immutable` is set"):
         cluster.kubectl("patch", "secret", "emqx-cookie", "--namespace", namespace, '--patch={"stringData": {"cookie": "other"}}')
+
+
+def test_a_secret_of_which_a_part_is_given_is_made_by_the_command_that_is_told(cluster: Cluster, namespace: str, clone: Clone, tmp_path: Path) -> None:
+    """The words of the command go through a shell, and then to kubectl."""
+    (tmp_path / "license.key").write_text("the licence\n")
+    reference = {name: {"secretKeyRef": {"name": "all", "key": name}} for name in ("license", "cookie")}
+    patch = [
+        {"op": "add", "path": f"/spec/{field}", "value": value}
+        for field, value in (("license", reference["license"]), ("node", {"cookie": reference["cookie"]}))
+    ]
+    images = [{"name": "emqx/emqx", "newTag": "5.10.0"}]
+    layer = clone.over("persistent", "user", namespace=namespace, images=images, patches=[{"target": {"kind": "EmqxCluster"}, "patch": json.dumps(patch)}])
+    told = subprocess.run([CLI, "secrets", layer, "--only", "all"], capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout == ""
+    command = told.stderr.splitlines()[1].strip().removeprefix("kubectl")
+    words = subprocess.run(["sh", "-c", f"printf '%s\\n' {command}"], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path).stdout.split("\n")
+    cluster.kubectl(*(word.replace("=license.key", f"={tmp_path}/license.key") for word in words if word))
+    cluster.kubectl("create", "--filename=-", stdin=secrets_of(layer))
+    cluster.apply(namespace, build(layer))
+    await_pods(cluster, namespace, 3)
+    data = cluster.object(namespace, "v1/secrets", "all")["data"]
+    assert base64.b64decode(data["license"]) == b"the licence\n"
+    assert re.fullmatch("c[0-9a-f]{48}", base64.b64decode(data["cookie"]).decode())

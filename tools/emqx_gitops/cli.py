@@ -341,7 +341,7 @@ def secrets(
         terminal.say(note)
     if not chosen:
         terminal.say("nothing to make: the rendering refers to no Secret that it does not hold")
-    terminal.result("---\n".join(secrets.manifest(secret) for secret in chosen if secret.invented))
+    terminal.result("---\n".join(secrets.manifest(secret) for secret in chosen if not secret.given))
 
 
 @app.command(**_example("emqx-gitops schema --check"))

@@ -109,15 +109,19 @@ def _use(workload: Resource, reference: dict[str, Any], key: str, purpose: str) 
 
 
 def manifest(secret: Missing) -> str:
-    """The Secret with a random value for each of its keys. Called once per Secret: each call makes other values."""
+    """The Secret with a random value for each of its keys, of which none is to be given. Called once per Secret: each call makes other values."""
     metadata: dict[str, Any] = {"name": secret.name}
     if secret.namespace:
         metadata["namespace"] = secret.namespace
     if secret.labels:
         metadata["labels"] = dict(secret.labels)
-    # A key that is both is a cookie: its alphabet fits a password too.
-    values = {use.key: _value(use.purpose) for use in sorted(secret.invented, key=lambda use: use.purpose, reverse=True)}
+    values = {key: _value(purpose) for key, purpose in _invented(secret)}
     return wire.dump({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "immutable": True, "stringData": values})
+
+
+def _invented(secret: Missing) -> list[tuple[str, str]]:
+    """Each key with its purpose. One that has two is a cookie: its alphabet fits a password too."""
+    return list({use.key: use.purpose for use in sorted(secret.invented, key=lambda use: use.purpose, reverse=True)}.items())
 
 
 def _value(purpose: str) -> str:
@@ -138,20 +142,33 @@ def random_text(length: int) -> str:
             return text
 
 
+# In a shell, the like of `random_text`: letters and digits, a letter first.
+_IN_A_SHELL = {
+    "cookie": f"c$(openssl rand -hex {COOKIE_LENGTH // 2})",
+    "password": f"p$(openssl rand -hex {PASSWORD_LENGTH // 2})",
+    "api-key": f"cluster-formed:k$(openssl rand -hex {COOKIE_LENGTH // 2})",
+}
+
+
 def advice(secret: Missing) -> str:
     """How to make what cannot be invented; empty when there is nothing of that kind."""
     if not secret.given:
         return ""
     purposes = {use.purpose for use in secret.given}
+    what = {"tls": "holds a certificate", "license": "holds a licence"}.get(" ".join(purposes), f"is read by {', '.join(sorted(purposes))}")
+    how = "make it, with all its keys at once, from your own files" if secret.invented else "make it from your own file"
+    return f"Secret/{secret.name} {what}, which nobody can invent; {how}:\n  {command(secret)}\n"
+
+
+def command(secret: Missing) -> str:
+    """The command that makes one of which a part cannot be invented, with all its keys: what is made without one would be in the way of the rest."""
+    purposes = {use.purpose for use in secret.given}
     namespace = f" --namespace {secret.namespace}" if secret.namespace else ""
-    if purposes == {"tls"}:
-        command = f"kubectl create secret tls {secret.name}{namespace} --cert=tls.crt --key=tls.key"
-        return _note(secret, "holds a certificate", command)
-    keys = sorted({use.key for use in secret.given if use.key})
-    files = " ".join(f"--from-file={key}={'license.key' if purposes == {'license'} else key}" for key in keys) or "--from-env-file=FILE"
-    what = "holds a licence" if purposes == {"license"} else f"is read by {', '.join(sorted(purposes))}"
-    return _note(secret, what, f"kubectl create secret generic {secret.name}{namespace} {files}")
-
-
-def _note(secret: Missing, what: str, command: str) -> str:
-    return f"Secret/{secret.name} {what}, which nobody can invent; make it from your own file:\n  {command}\n"
+    if purposes == {"tls"} and not secret.invented:
+        return f"kubectl create secret tls {secret.name}{namespace} --cert=tls.crt --key=tls.key"
+    keys = {use.key: "license.key" if use.purpose == "license" else use.key for use in secret.given if use.key}
+    if "tls" in purposes and secret.invented:
+        keys |= {key: key for key in _TLS_KEYS}
+    files = [f"--from-file={key}={file}" for key, file in sorted(keys.items())] or ["--from-file=FILE" if secret.invented else "--from-env-file=FILE"]
+    texts = [f'--from-literal={key}="{_IN_A_SHELL[purpose]}"' for key, purpose in _invented(secret)]
+    return " ".join([f"kubectl create secret generic {secret.name}{namespace}", *files, *texts])

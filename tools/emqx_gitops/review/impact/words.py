@@ -37,10 +37,10 @@ def between(before: Any, after: Any) -> str:
     return f"from {value(before)} to {value(after)}"
 
 
-def kubectl(resource: Resource, *arguments: str) -> str:
-    """A command in the object's namespace."""
-    namespace = ("-n", resource.key.namespace) if resource.key.namespace else ()
-    return " ".join(("kubectl", *namespace, *arguments))
+def kubectl(where: Resource | str, *arguments: str) -> str:
+    """A command in a namespace, or in the one of an object."""
+    namespace = where if isinstance(where, str) else where.key.namespace
+    return " ".join(("kubectl", *(("-n", namespace) if namespace else ()), *arguments))
 
 
 def sync(*before: str) -> Sequence[str]:

@@ -103,6 +103,9 @@ def target_name(path: Path) -> str:
 def _meant(path: str) -> str:
     root = find_root(Path.cwd())
     names = [shown(folder, root) for folder in layers(root)] if root else []
+    below = [name for name in names if PurePath(name).is_relative_to(PurePath(os.path.normpath(path)))]
+    if below:
+        return f"name what is below it: {', '.join(below)}; or all by --all"
     close = difflib.get_close_matches(Path(path).as_posix(), names, n=1)
     if close:
         return f"did you mean {close[0]}?"

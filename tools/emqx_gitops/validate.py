@@ -85,7 +85,8 @@ def _standard_input() -> str:
 def _is_rendered(path: Path) -> bool:
     if path.is_file():
         return path.name not in project.KUSTOMIZATION_NAMES
-    return path.is_dir() and project.kustomization_file(path) is None and bool(_files(path))
+    files = _files(path) if path.is_dir() else []
+    return bool(files) and not any(file.name in project.KUSTOMIZATION_NAMES for file in files)
 
 
 def _files(path: Path) -> list[Path]:
